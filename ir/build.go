@@ -1,0 +1,84 @@
+package ir
+
+import (
+	"fmt"
+
+	"flagc/internal/diag"
+)
+
+// Builder appends instructions to a function. It infers types, names results and shares instructions: the same
+// pure op on the same operands with the same attributes is computed once, so that an input that several
+// projections quantise is quantised once.
+type Builder struct {
+	Module *Module
+	Func   *Func
+	used   map[string]bool
+	shared map[string]*Instr
+}
+
+// NewBuilder starts building f, whose parameters are set already.
+func NewBuilder(m *Module, f *Func) *Builder {
+	b := &Builder{Module: m, Func: f, used: map[string]bool{}, shared: map[string]*Instr{}}
+	for _, a := range f.Args {
+		b.used[a.Name] = true
+	}
+	return b
+}
+
+// Op appends an instruction and returns it. args may end before optional operands. want is the type that the
+// author ascribed to the first result, or nil. Errors are *InferError.
+func (b *Builder) Op(op *Op, args []*Value, attrs Attrs, want *Type, at diag.Span) (*Instr, error) {
+	full, err := op.Complete(attrs)
+	if err != nil {
+		return nil, err
+	}
+	types, err := op.Infer(args, full, b.Module.Names(), want)
+	if err != nil {
+		return nil, err
+	}
+	in := &Instr{Op: op, Args: args, Attrs: full, Span: at}
+	key := in.String()
+	for _, t := range types {
+		key += t.Describe()
+	}
+	if have := b.shared[key]; have != nil && op.Updates == nil {
+		return have, nil
+	}
+	b.shared[key] = in
+	for i, t := range types {
+		name := op.sig.out[i].name
+		if len(types) == 1 {
+			name = op.Name
+		}
+		in.Results = append(in.Results, &Value{Kind: ResultValue, Name: b.Unique(name), Type: t, Def: in, Span: at})
+	}
+	b.Func.Body = append(b.Func.Body, in)
+	return in, nil
+}
+
+// Call appends a call of f at an instance of its parameter set.
+func (b *Builder) Call(f *Func, args []*Value, instance string, at diag.Span) *Instr {
+	in := &Instr{Callee: f, Args: args, At: instance, Span: at}
+	for _, t := range f.Results {
+		v := &Value{Kind: ResultValue, Name: b.Unique(f.Name), Type: t, Def: in, Span: at}
+		in.Results = append(in.Results, v)
+	}
+	b.Func.Body = append(b.Func.Body, in)
+	return in
+}
+
+// Unique returns name, or name.1, name.2, … if it is taken in the function.
+func (b *Builder) Unique(name string) string {
+	unique := name
+	for i := 1; b.used[unique]; i++ {
+		unique = fmt.Sprintf("%s.%d", name, i)
+	}
+	b.used[unique] = true
+	return unique
+}
+
+// Rename gives a result the name that the model's author gave it; a value that has an author's name keeps it.
+func (b *Builder) Rename(v *Value, name string) {
+	delete(b.used, v.Name)
+	v.Name = b.Unique(name)
+}

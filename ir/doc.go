@@ -1,0 +1,19 @@
+// Package ir is flagc's graph IR: typed SSA over tensors with named axes, as data and as text.
+//
+// A Module holds parameter sets (the weights and states of one kind of layer), functions over them, and the
+// named sizes that the text uses. The package knows neither operators nor targets nor .flag syntax; operators
+// reach it as Op values (package ir/ops) through an OpSet.
+//
+// Invariants, held by Verify; the labels stand in messages and in the names of tests:
+//
+//	[ssa1]   a value is defined once, before its uses, in the function that uses it
+//	[ssa2]   value names are unique within a function
+//	[type1]  the types of an instruction's results are what its op infers from operands and attributes
+//	[attr1]  an instruction has the attributes that its op declares, with values of the declared kind
+//	[state1] a state is linear: the value that an update consumed is not used again
+//	[state2] a state leaves a function with the type it entered with
+//	[call1]  a call names a function of the module, fits its parameters, and stands at an instance of its parameter set
+//	[call2]  one function calls at most one function at each instance, so that a state has one history
+//	[param1] tensor names of the checkpoint are unique over all parameter sets and instances
+//	[ret1]   a function returns values of its declared result types
+package ir

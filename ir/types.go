@@ -1,0 +1,146 @@
+package ir
+
+import (
+	"fmt"
+	"strings"
+)
+
+// DType is the number format of one element.
+type DType uint8
+
+// The number formats of DeepSeek-V4 checkpoints and activations. FP8 is e4m3fn, FP4 is e2m1, UE8M0 is a power
+// of two in one byte (spec §2).
+const (
+	Invalid DType = iota
+	BF16
+	F32
+	FP8
+	FP4
+	UE8M0
+	I32
+	I64
+)
+
+var dtypeNames = [...]string{"invalid", "bf16", "f32", "fp8", "fp4", "ue8m0", "i32", "i64"}
+
+// String is the name used in .flag and IR text.
+func (d DType) String() string {
+	if int(d) < len(dtypeNames) {
+		return dtypeNames[d]
+	}
+	return "invalid"
+}
+
+// ParseDType is the inverse of String; ok is false for an unknown name.
+func ParseDType(name string) (d DType, ok bool) {
+	for i, n := range dtypeNames {
+		if i > 0 && n == name {
+			return DType(i), true
+		}
+	}
+	return Invalid, false
+}
+
+// Bits is the storage of one element.
+func (d DType) Bits() int {
+	return [...]int{0, 16, 32, 8, 4, 8, 32, 64}[d]
+}
+
+// IsInt reports whether values of d are indices.
+func (d DType) IsInt() bool { return d == I32 || d == I64 }
+
+// IsFloat reports whether values of d are plain, unquantised floating-point numbers.
+func (d DType) IsFloat() bool { return d == BF16 || d == F32 }
+
+// Elem is how an element is stored: a plain number format, or a quantised one with one scale for every
+// Rows×Cols block of the stored matrix (whose rows are all leading axes together, and whose columns the last).
+type Elem struct {
+	DType      DType
+	Rows, Cols int // scale block; 0, 0 when plain
+	Scale      DType
+}
+
+// Plain is an unquantised element.
+func Plain(d DType) Elem { return Elem{DType: d} }
+
+// Quantised is an element with ue8m0 scales over rows×cols blocks.
+func Quantised(d DType, rows, cols int) Elem { return Elem{d, rows, cols, UE8M0} }
+
+// IsQuantised reports whether values carry scales.
+func (e Elem) IsQuantised() bool { return e.Rows > 0 }
+
+// String prints bf16, or fp8<128x128> with the scale block; other scales than ue8m0 are named.
+func (e Elem) String() string {
+	if !e.IsQuantised() {
+		return e.DType.String()
+	}
+	if e.Scale != UE8M0 {
+		return fmt.Sprintf("%s<%dx%d,%s>", e.DType, e.Rows, e.Cols, e.Scale)
+	}
+	return fmt.Sprintf("%s<%dx%d>", e.DType, e.Rows, e.Cols)
+}
+
+// Dim is one axis: its name, which is an expression over the module's named sizes and the runtime symbols
+// ("D", "2*c", "(p+s)/4"), and its size. Axes that meet in an op must agree in name and in size, so that a
+// coincidence of two sizes in a small model never hides a mistake that a large one would show.
+type Dim struct {
+	Name string
+	Size Size
+}
+
+// Type is what a value is: elements over named axes.
+type Type struct {
+	Elem Elem
+	Dims []Dim
+}
+
+// Equal reports whether both types are the same, names of axes included.
+func (t Type) Equal(u Type) bool {
+	if t.Elem != u.Elem || len(t.Dims) != len(u.Dims) {
+		return false
+	}
+	for i, d := range t.Dims {
+		if d.Name != u.Dims[i].Name || !d.Size.Equal(u.Dims[i].Size) {
+			return false
+		}
+	}
+	return true
+}
+
+// String prints the type by axis names alone, as messages show it; text that is parsed again goes through
+// the module's printer, which adds sizes where a name does not tell them.
+func (t Type) String() string {
+	names := make([]string, len(t.Dims))
+	for i, d := range t.Dims {
+		names[i] = d.Name
+	}
+	return t.Elem.String() + "[" + strings.Join(names, ", ") + "]"
+}
+
+// Describe prints the type with the size of every axis whose name is not its size already.
+func (t Type) Describe() string {
+	parts := make([]string, len(t.Dims))
+	for i, d := range t.Dims {
+		parts[i] = d.Name
+		if size := d.Size.String(); size != d.Name {
+			parts[i] += "=" + size
+		}
+	}
+	return t.Elem.String() + "[" + strings.Join(parts, ", ") + "]"
+}
+
+// Shape evaluates all sizes.
+func (t Type) Shape(env Env) ([]int, error) {
+	shape := make([]int, len(t.Dims))
+	for i, d := range t.Dims {
+		n, err := d.Size.Eval(env)
+		if err != nil {
+			return nil, fmt.Errorf("axis %s: %w", d.Name, err)
+		}
+		if n < 0 {
+			return nil, fmt.Errorf("axis %s has the negative size %d", d.Name, n)
+		}
+		shape[i] = n
+	}
+	return shape, nil
+}

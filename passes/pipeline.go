@@ -1,0 +1,67 @@
+// Package passes turns the graph of a model into the graph of a build, one small program over IR after the
+// other. Every pass keeps the meaning: the reference interpreter yields the same bits before and after.
+//
+// The package knows targets by their traits and nothing of code generation.
+package passes
+
+import (
+	"fmt"
+
+	"flagc/ir"
+	"flagc/targets"
+)
+
+// Pass rewrites a module for a target.
+type Pass struct {
+	Name string // a verb in kebab case, as --after takes it
+	Doc  string // one sentence for people
+	Run  func(*ir.Module, Options) error
+}
+
+// Options is what a build is made for.
+type Options struct {
+	Target targets.Target
+}
+
+// Pipeline is every pass in order. A pass is an entry here and a file beside this one.
+var Pipeline = []Pass{}
+
+// Stage is the module's text after one pass; stage 0, "frontend", is what the passes start from.
+type Stage struct {
+	Name string
+	Text string
+}
+
+// Frontend is the name of the stage before the first pass.
+const Frontend = "frontend"
+
+// Names lists the stages that --after accepts, in order.
+func Names() []string {
+	names := []string{Frontend}
+	for _, p := range Pipeline {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// Run applies the pipeline to m, in place, up to and including the pass named after ("" for all), verifying
+// the module after each, and returns the text of every stage.
+func Run(m *ir.Module, opts Options, after string) ([]Stage, error) {
+	if err := m.Verify(); err != nil {
+		return nil, err
+	}
+	stages := []Stage{{Frontend, m.String()}}
+	for _, p := range Pipeline {
+		if stages[len(stages)-1].Name == after {
+			break
+		}
+		if err := p.Run(m, opts); err != nil {
+			return stages, fmt.Errorf("%s: %w", p.Name, err)
+		}
+		if err := m.Verify(); err != nil {
+			return stages, fmt.Errorf("BUG: pass %s broke the module: %w", p.Name, err)
+		}
+		stages = append(stages, Stage{p.Name, m.String()})
+	}
+	return stages, nil
+}
