@@ -1,0 +1,63 @@
+package frontend
+
+import (
+	"maps"
+
+	"flagc/internal/diag"
+	"flagc/ir"
+)
+
+// suggest adds to the last error which visible value would fit where an argument does not: it tries the call
+// with each in place of each argument that is nothing but a name, in a function that is thrown away.
+func (f *frame) suggest(run func(*frame, []argument) result, args []argument) {
+	d := f.errs.last
+	if d == nil || d.Help != "" {
+		return
+	}
+	for _, weights := range []bool{false, true} {
+		for i, a := range args {
+			if len(a.values) != 1 || a.name != "" || a.expr.First.Ref == nil || a.expr.First.Ref.Call != nil {
+				continue
+			}
+			if (a.values[0].Kind == ir.WeightValue) != weights {
+				continue
+			}
+			if name, v := f.fitting(run, args, i); v != nil {
+				d.Help = "did you mean " + name + " (" + v.Type.String() + ")?"
+				return
+			}
+		}
+	}
+}
+
+// fitting finds a value of the same kind that makes the call succeed in place of argument i.
+func (f *frame) fitting(run func(*frame, []argument) result, args []argument, i int) (string, *ir.Value) {
+	now := args[i].values[0]
+	names := f.scope.visible(func(n *entity) bool {
+		return n.value != nil && n.value != now && (n.value.Kind == ir.WeightValue) == (now.Kind == ir.WeightValue)
+	})
+	if near := diag.Nearest(args[i].text, names); near != "" {
+		names = append([]string{near}, names...)
+	}
+	for _, name := range names {
+		n, _ := f.scope.lookup(name)
+		trial := append([]argument(nil), args...)
+		trial[i].result = result{values: []*ir.Value{n.value}}
+		if f.succeeds(run, trial) {
+			return name, n.value
+		}
+	}
+	return "", nil
+}
+
+// succeeds makes a call in a copy of the function, silently.
+func (f *frame) succeeds(run func(*frame, []argument) result, args []argument) bool {
+	errs, used := f.errs, f.used
+	f.errs, f.used = &reports{}, maps.Clone(used)
+	defer func() { f.errs, f.used = errs, used }()
+	scratch := f.newFunction(&ir.Func{Name: f.fn.ir.Name, Mode: f.fn.mode, Params: f.fn.ir.Params})
+	scratch.now = maps.Clone(f.fn.now)
+	trial := *f
+	trial.fn = scratch
+	return !run(&trial, args).bad
+}
