@@ -12,7 +12,7 @@ type argument struct {
 	expr *Expr
 	node node
 	text string    // what the author wrote
-	at   diag.Span // where
+	at   diag.Span // where, outside functions of the top level
 }
 
 // call evaluates a call: of a part of the model, of a function, or of an op.
@@ -81,6 +81,8 @@ func (f *frame) arguments(c *Call) ([]argument, bool) {
 			at: f.span(a.Value.node)}
 		if o := f.originOf(a.Value); o != nil {
 			args[i].at, args[i].text = o.at, o.text
+		} else if f.site != nil {
+			args[i].at = f.site.at
 		}
 		if a.Name != nil {
 			args[i].name, args[i].node = a.Name.Text, a.node

@@ -64,8 +64,12 @@ func (c *config) sameArchitecture(items []*ConfigItem) bool {
 			if item.Expect.Value.String != nil {
 				want = *item.Expect.Value.String
 			}
-			if err == nil && got == want || !v.Exists() {
+			if err == nil && got == want {
 				continue
+			}
+			if !v.Exists() {
+				c.missing(item.Expect.Key, "describes models where it is "+c.src.text(item.Expect.Value.node))
+				return false
 			}
 			c.report(c.place(v), "this is the configuration of a %s model, which %s does not describe: it describes %s",
 				c.textOf(v), c.src.name, show(want)).WithNote(c.span(item.node), "required here")

@@ -36,14 +36,13 @@ var poison = result{bad: true}
 // span is where a piece of syntax stands.
 func (f *frame) span(n node) diag.Span { return f.src.span(n) }
 
-// fail reports a mistake at n and returns poison. Inside a function of the top level the place that calls it is
-// blamed, and n becomes a note.
+// fail reports a mistake at n; inside a function of the top level a note says where it was called from.
 func (f *frame) fail(n node, format string, args ...any) *diag.Diagnostic {
-	at := f.span(n)
-	if f.site == nil {
-		return f.report(at, format, args...)
+	d := f.report(f.span(n), format, args...)
+	if f.site != nil {
+		d.WithNote(f.site.at, "%s is called here", f.site.name)
 	}
-	return f.report(f.site.at, format, args...).WithNote(at, "in %s", f.site.name)
+	return d
 }
 
 func (f *frame) eval(x *Expr) result {
@@ -98,9 +97,12 @@ func (f *frame) chain(first *Operand, rest []*Term) result {
 		return right
 	}
 	right := f.chain(op.Value, rest[i+1:])
-	x, okX := f.static(left, first.node, "an operand of "+op.Op)
-	y, okY := f.static(right, op.Value.node, "an operand of "+op.Op)
-	if !okX || !okY {
+	x, ok := f.static(left, first.node, operandOf+op.Op)
+	if !ok {
+		return poison
+	}
+	y, ok := f.static(right, op.Value.node, operandOf+op.Op)
+	if !ok {
 		return poison
 	}
 	v, err := binary(op.Op, x, y)
@@ -150,7 +152,7 @@ func (f *frame) sign(op string, r result, n node) result {
 		cond, ok := f.boolean(r, n)
 		return result{static: !cond, bad: !ok}
 	}
-	v, ok := f.static(r, n, "an operand of -")
+	v, ok := f.static(r, n, operandOf+"-")
 	if !ok {
 		return poison
 	}

@@ -15,6 +15,15 @@ type function struct {
 	traces map[string]diag.Span
 	called map[string]diag.Span // instances of layers
 	active []node               // functions being expanded, for recursion
+
+	pending map[*ir.State]pending // states that were consumed, and not assigned since
+}
+
+// pending is the value that ought to be assigned to a state.
+type pending struct {
+	at    diag.Span
+	op    string
+	value *ir.Value
 }
 
 func (e *elaborator) newFunction(f *ir.Func) *function {
@@ -22,6 +31,7 @@ func (e *elaborator) newFunction(f *ir.Func) *function {
 		ir: f, b: ir.NewBuilder(e.mod, f), mode: f.Mode,
 		now: map[*ir.State]*ir.Value{}, named: map[*ir.Value]bool{},
 		traces: map[string]diag.Span{}, called: map[string]diag.Span{},
+		pending: map[*ir.State]pending{},
 	}
 }
 
@@ -61,6 +71,10 @@ func (e *elaborator) build(what body, inst *instance, mode ir.Mode) *ir.Func {
 		out.Results = append(out.Results, v.Type)
 	}
 	for _, s := range inst.params.States {
+		if left, ok := f.fn.pending[s]; ok {
+			e.report(left.at, "%s replaces the state %s, but its result is not assigned to it", left.op, s.Value.Name).
+				WithNote(s.Value.Span, "declared here")
+		}
 		if v := f.fn.now[s]; v != nil {
 			out.Updates = append(out.Updates, ir.Update{State: s, Value: v})
 		}
@@ -104,7 +118,7 @@ func (f *frame) run(block *Block, at node, declared *Results) ([]*ir.Value, bool
 		return values, true
 	}
 	if len(declared.Types) != len(values) {
-		f.fail(declared.node, "the function declares %d results, but returns %d", len(declared.Types), len(values)).
+		f.fail(declared.node, "the function declares %s, but returns %d", plural(len(declared.Types), "result"), len(values)).
 			WithNote(returned.at, "returned here")
 		return nil, false
 	}
@@ -132,7 +146,7 @@ func (f *frame) declare(name *Name, into *scope) bool {
 		return false
 	}
 	if n := into.names[name.Text]; n != nil {
-		f.fail(name.node, "%s is declared twice", name.Text).WithNote(n.at, "first as %s", n.what())
+		f.fail(name.node, "%s is declared twice", name.Text).WithNote(n.at, "first declared here")
 		return false
 	}
 	return true

@@ -53,10 +53,11 @@ func (f *frame) members(inst *instance, members []*Member) {
 			}
 		case m.Func != nil && inst.function != nil:
 			f.fail(m.node, "a module has one function").WithNote(f.span(inst.function.node), "declared here already")
-		case m.Func != nil && m.Func.Name != nil:
-			f.fail(m.Func.Name.node, "a module's function has no name: it is called by the name of its instance")
 		default:
 			inst.function = m.Func
+			if m.Func.Name != nil {
+				f.fail(m.Func.Name.node, "a module's function has no name: it is called by the name of its instance")
+			}
 		}
 	}
 }
@@ -166,7 +167,7 @@ func (f *frame) array(inst *instance, s *Sub, decl *Module, p *part, path string
 	if !ok || !f.declare(s.Array.Index, nil) {
 		return false
 	}
-	defer delete(f.scope.names, s.Array.Index.Text)
+	defer f.scope.unset(s.Array.Index.Text)
 	for i := 0; i < count; i++ {
 		f.scope.set(s.Array.Index.Text, &entity{static: constant(i), at: f.span(s.Array.node)})
 		p.elems = append(p.elems, f.instantiate(inst, s, decl, ir.Join(path, fmt.Sprint(i))))

@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"errors"
+	"slices"
 	"sort"
 	"strings"
 
@@ -22,6 +23,11 @@ func (f *frame) callOp(r *Ref, op *ir.Op, args []argument) result {
 			attrs = append(attrs, ir.Attr{Name: a.name, Value: v})
 			continue
 		}
+		if a.static != nil && len(op.Attrs) > 0 {
+			f.fail(a.node, "an operand of %s must be a tensor, but %s is the static value %s", op.Name, a.text, show(a.static)).
+				WithHelp("attributes are given by name: %s", attributeList(op))
+			return poison
+		}
 		v, ok := f.tensor(a.result, a.node, op.Name)
 		if !ok {
 			return poison
@@ -33,7 +39,31 @@ func (f *frame) callOp(r *Ref, op *ir.Op, args []argument) result {
 		f.opError(r, op, args, err)
 		return poison
 	}
+	for i, operand := range op.Updates {
+		if s := f.stateOf(operands[operand]); s != nil {
+			f.fn.pending[s] = pending{f.where(r.node), op.Name, in.Results[i]}
+		}
+	}
 	return result{values: in.Results}
+}
+
+// stateOf finds the state whose current value v is, or nil.
+func (f *frame) stateOf(v *ir.Value) *ir.State {
+	for _, s := range f.fn.ir.Params.States {
+		if now := f.fn.now[s]; now == v || now == nil && s.Value == v {
+			return s
+		}
+	}
+	return nil
+}
+
+// attributeList names an op's attributes as calls write them.
+func attributeList(op *ir.Op) string {
+	words := make([]string, len(op.Attrs))
+	for i, d := range op.Attrs {
+		words[i] = d.Name + ": …"
+	}
+	return strings.Join(words, ", ")
 }
 
 // attribute makes a static argument the value of an attribute.
@@ -44,14 +74,18 @@ func (f *frame) attribute(op *ir.Op, have ir.Attrs, a argument) (any, bool) {
 		for i, d := range op.Attrs {
 			names[i] = d.Name
 		}
-		f.fail(a.node, "%s has no attribute %s", op.Name, a.name).Help = didYouMean(a.name, names...)
+		d := f.fail(a.node, "%s has no attribute %s", op.Name, a.name)
+		d.Help = didYouMean(a.name, names...)
+		if slices.Contains(op.Operands(), a.name) {
+			d.WithHelp("operands are given by position, without a name")
+		}
 		return nil, false
 	}
 	if have.Get(a.name) != nil {
 		f.fail(a.node, "the attribute %s is given twice", a.name)
 		return nil, false
 	}
-	v, ok := f.static(a.result, a.node, "the attribute "+a.name)
+	v, ok := f.static(a.result, a.expr.node, "the attribute "+a.name)
 	switch x := v.(type) {
 	case integer:
 		return x.dim(), ok
@@ -77,9 +111,12 @@ func (f *frame) opError(r *Ref, op *ir.Op, args []argument, err error) {
 	if !strings.HasPrefix(message, op.Name) && !strings.Contains(message, " of "+op.Name) {
 		message = op.Name + ": " + message
 	}
-	d := f.fail(at, "%s", message)
-	if f.site != nil && guilty >= 0 && args[guilty].at.Line == f.site.at.Line {
-		d.Span = args[guilty].at
+	var d *diag.Diagnostic
+	if f.site != nil && guilty >= 0 && infer.Operand >= 0 {
+		// A helper is right for most that it is given: the caller gave it something that does not fit.
+		d = f.report(args[guilty].at, "%s", message).WithNote(f.span(r.node), "in %s", f.site.name)
+	} else {
+		d = f.fail(at, "%s", message)
 	}
 	if infer == nil {
 		return

@@ -46,7 +46,7 @@ func Grammar() string { return parser.String() }
 // Parse checks the syntax of a source. Its errors carry one diagnostic for each faulty declaration.
 func Parse(src Source) (*File, error) {
 	s := newSource(src)
-	if err := checkLimits(s, src.Text); err != nil {
+	if err := checkTokens(s, src.Text); err != nil {
 		return nil, err
 	}
 	file, err := parser.ParseString(s.name, src.Text)
@@ -74,27 +74,41 @@ func Parse(src Source) (*File, error) {
 // leadingLines counts the padding of a chunk.
 func leadingLines(chunk string) int { return len(chunk) - len(strings.TrimLeft(chunk, "\n")) }
 
-// checkLimits refuses what would make the parser recurse without end.
-func checkLimits(s *source, text string) error {
+// checkTokens refuses characters that begin no word of the language, and what would make the parser recurse
+// without end.
+func checkTokens(s *source, text string) error {
 	if len(text) > maxSource {
 		return diag.New(diag.Span{File: s.name}, "", "the source has %d bytes, the limit is %d", len(text), maxSource)
 	}
-	depth := 0
-	for i, line := range s.lines {
-		for j, c := range []byte(line) {
-			switch c {
-			case '(', '[', '{', '?':
-				depth++
-			case ')', ']', '}', ':':
-				depth = max(0, depth-1)
-			}
-			if depth > maxDepth {
-				return diag.New(diag.Span{File: s.name, Line: i + 1, Col: j + 1, EndCol: j + 2}, "",
-					"brackets and choices nest deeper than %d here", maxDepth)
-			}
+	lex, err := flagLexer.LexString(s.name, text)
+	if err != nil {
+		return syntaxError(s, err)
+	}
+	stray, depth := flagLexer.Symbols()["Stray"], 0
+	for {
+		t, err := lex.Next()
+		if err != nil {
+			return syntaxError(s, err)
+		}
+		span := s.span(node{t.Pos, t.Pos})
+		switch {
+		case t.EOF():
+			return nil
+		case t.Type == stray && t.Value == `"`:
+			return diag.New(span, "", "the string that begins here does not end on its line")
+		case t.Type == stray:
+			return diag.New(span, "", "the character %q has no meaning in a model", t.Value)
+		}
+		switch t.Value {
+		case "(", "[", "{", "?":
+			depth++
+		case ")", "]", "}", ":":
+			depth = max(0, depth-1)
+		}
+		if depth > maxDepth {
+			return diag.New(span, "", "brackets and choices nest deeper than %d here", maxDepth)
 		}
 	}
-	return nil
 }
 
 // declStart is how a declaration begins. Declarations stand at the margin, so a broken one does not hide the next.

@@ -1,6 +1,8 @@
 package frontend
 
 import (
+	"slices"
+
 	"flagc/internal/diag"
 	"flagc/ir"
 )
@@ -65,6 +67,12 @@ func (s *scope) set(name string, n *entity) {
 		s.order = append(s.order, name)
 	}
 	s.names[name] = n
+}
+
+// unset forgets a name that was bound here.
+func (s *scope) unset(name string) {
+	delete(s.names, name)
+	s.order = slices.DeleteFunc(s.order, func(x string) bool { return x == name })
 }
 
 // visible lists the names of s and its parents, the latest and innermost first, as far as keep wants them.

@@ -90,7 +90,7 @@ func (f *frame) loop(s *For) (returned, bool) {
 	if !ok || !f.declare(s.Range.Index, nil) {
 		return returned{bad: true}, false
 	}
-	defer delete(f.scope.names, s.Range.Index.Text)
+	defer f.scope.unset(s.Range.Index.Text)
 	for i := 0; i < n; i++ {
 		f.scope.set(s.Range.Index.Text, &entity{static: constant(i), at: f.span(s.Range.node)})
 		if out, done := f.exec(s.Body); done {
@@ -146,6 +146,9 @@ func (f *frame) assign(name *Name, v *ir.Value) {
 		}
 		f.rename(v, name.Text)
 		f.fn.now[n.state] = v
+		if f.fn.pending[n.state].value == v {
+			delete(f.fn.pending, n.state)
+		}
 	default:
 		f.fail(name.node, "%s is %s and cannot be assigned", name.Text, n.what()).WithNote(n.at, "declared here")
 	}

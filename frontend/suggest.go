@@ -2,31 +2,30 @@ package frontend
 
 import (
 	"maps"
+	"strings"
 
 	"flagc/internal/diag"
 	"flagc/ir"
 )
 
-// suggest adds to the last error which visible value would fit where an argument does not: it tries the call
-// with each in place of each argument that is nothing but a name, in a function that is thrown away.
+// suggest adds to the last error which visible values would fit where an argument does not: in a function that
+// is thrown away it tries the call with each in place of each argument that is nothing but a name.
 func (f *frame) suggest(run func(*frame, []argument) result, args []argument) {
 	d := f.errs.last
 	if d == nil || d.Help != "" {
 		return
 	}
-	for _, weights := range []bool{false, true} {
-		for i, a := range args {
-			if len(a.values) != 1 || a.name != "" || a.expr.First.Ref == nil || a.expr.First.Ref.Call != nil {
-				continue
-			}
-			if (a.values[0].Kind == ir.WeightValue) != weights {
-				continue
-			}
-			if name, v := f.fitting(run, args, i); v != nil {
-				d.Help = "did you mean " + name + " (" + v.Type.String() + ")?"
-				return
-			}
+	var offers []string
+	for i, a := range args {
+		if len(a.values) != 1 || a.name != "" || a.expr.First.Ref == nil || a.expr.First.Ref.Call != nil {
+			continue
 		}
+		if name, v := f.fitting(run, args, i); v != nil {
+			offers = append(offers, name+" ("+v.Type.String()+")")
+		}
+	}
+	if len(offers) > 0 {
+		d.WithHelp("did you mean %s?", strings.Join(offers, ", or "))
 	}
 }
 
@@ -34,7 +33,8 @@ func (f *frame) suggest(run func(*frame, []argument) result, args []argument) {
 func (f *frame) fitting(run func(*frame, []argument) result, args []argument, i int) (string, *ir.Value) {
 	now := args[i].values[0]
 	names := f.scope.visible(func(n *entity) bool {
-		return n.value != nil && n.value != now && (n.value.Kind == ir.WeightValue) == (now.Kind == ir.WeightValue)
+		return n.value != nil && n.value != now && len(n.value.Type.Dims) == len(now.Type.Dims) &&
+			(n.value.Kind == ir.WeightValue) == (now.Kind == ir.WeightValue)
 	})
 	if near := diag.Nearest(args[i].text, names); near != "" {
 		names = append([]string{near}, names...)
@@ -56,7 +56,7 @@ func (f *frame) succeeds(run func(*frame, []argument) result, args []argument) b
 	f.errs, f.used = &reports{}, maps.Clone(used)
 	defer func() { f.errs, f.used = errs, used }()
 	scratch := f.newFunction(&ir.Func{Name: f.fn.ir.Name, Mode: f.fn.mode, Params: f.fn.ir.Params})
-	scratch.now = maps.Clone(f.fn.now)
+	scratch.now, scratch.pending = maps.Clone(f.fn.now), maps.Clone(f.fn.pending)
 	trial := *f
 	trial.fn = scratch
 	return !run(&trial, args).bad

@@ -35,11 +35,6 @@ func syntaxError(s *source, err error) *diag.Diagnostic {
 	span.EndCol = span.Col + len(t.Value)
 	symbols := flagLexer.Symbols()
 	switch t.Type {
-	case symbols["Stray"]:
-		if t.Value == `"` {
-			return diag.New(span, "", "the string that begins here does not end on its line")
-		}
-		return diag.New(span, "", "the character %q has no meaning in a model", t.Value)
 	case symbols["Keyword"]:
 		if want == inBlock {
 			return diag.New(span, "", "the %s that begins here is not complete, or does not belong here", t.Value)

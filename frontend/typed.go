@@ -1,8 +1,13 @@
 package frontend
 
 import (
+	"strings"
+
 	"flagc/ir"
 )
+
+// operandOf begins the words for a place in arithmetic.
+const operandOf = "an operand of "
 
 // static demands a static value; what names the place that needs it.
 func (f *frame) static(r result, n node, what string) (static, bool) {
@@ -10,8 +15,10 @@ func (f *frame) static(r result, n node, what string) (static, bool) {
 		return nil, false
 	}
 	if r.static == nil {
-		f.fail(n, "%s must be known before the model runs, but %s is a tensor", what, f.src.text(n)).
-			WithHelp("arithmetic on tensors is written with ops: %s", "add, mul, scale")
+		d := f.fail(n, "%s must be known before the model runs, but %s is a tensor", what, f.src.text(n))
+		if strings.HasPrefix(what, operandOf) {
+			d.WithHelp("arithmetic on tensors is written with ops: add, mul, scale")
+		}
 		return nil, false
 	}
 	return r.static, true

@@ -48,12 +48,23 @@ func (b *Builder) Op(op *Op, args []*Value, attrs Attrs, want *Type, at diag.Spa
 	for i, t := range types {
 		name := op.sig.out[i].name
 		if len(types) == 1 {
-			name = op.Name
+			name = defaultName(op, args)
 		}
 		in.Results = append(in.Results, &Value{Kind: ResultValue, Name: b.Unique(name), Type: t, Def: in, Span: at})
 	}
 	b.Func.Body = append(b.Func.Body, in)
 	return in, nil
+}
+
+// defaultName names a result that the author has not named: a projection after its matrix, anything else
+// after its op.
+func defaultName(op *Op, args []*Value) string {
+	for _, a := range args {
+		if op.Class == Contraction && a != nil && a.Kind == WeightValue && len(a.Type.Dims) > 1 {
+			return a.Name
+		}
+	}
+	return op.Name
 }
 
 // Call appends a call of f at an instance of its parameter set.

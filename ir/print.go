@@ -107,26 +107,28 @@ func (p *printer) function(f *Func) {
 	p.WriteString("}\n")
 }
 
+// Lines that fit these widths stand in columns; longer ones push the rest to the right.
+const (
+	leftColumn  = 78
+	rightColumn = 44
+)
+
 // body prints the instructions with types and lines in columns.
 func (p *printer) body(f *Func) {
-	left := make([]string, len(f.Body))
-	width := 0
+	left, right := make([]string, len(f.Body)), make([]string, len(f.Body))
+	lw, rw := 0, 0
 	for i, in := range f.Body {
-		left[i] = in.head(p.dim)
-		if len(left[i]) <= 78 {
-			width = max(width, len(left[i]))
-		}
-	}
-	right := make([]string, len(f.Body))
-	width2 := 0
-	for i, in := range f.Body {
-		right[i] = p.resultTypes(in)
-		if len(right[i]) <= 60 {
-			width2 = max(width2, len(right[i]))
+		left[i], right[i] = in.head(p.dim), p.resultTypes(in)
+		if len(left[i]) <= leftColumn {
+			lw = max(lw, len(left[i]))
+			if len(right[i]) <= rightColumn {
+				rw = max(rw, len(right[i]))
+			}
 		}
 	}
 	for i, in := range f.Body {
-		line := fmt.Sprintf("  %-*s : %-*s", width, left[i], width2, right[i]) + at(in.Span.Line)
+		width := max(0, lw+rw-max(lw, len(left[i])))
+		line := fmt.Sprintf("  %-*s : %-*s", lw, left[i], width, right[i]) + at(in.Span.Line)
 		if in.Trace != "" {
 			line += fmt.Sprintf(" !%q", in.Trace)
 		}

@@ -95,7 +95,8 @@ func (v *view) lostTensors(lost []int) []finding {
 }
 
 func (v *view) lostTensor(e Tensor) *diag.Diagnostic {
-	d := diag.New(diag.Span{File: v.home(e.Instance)}, "missing", "tensor %s (%s %v) is missing", e.Name, e.DType, e.Shape)
+	d := diag.New(diag.Span{File: v.home(e.Instance)}, "missing", "tensor %s (%s %v) is missing",
+		e.Name, e.DType, e.Shape)
 	var strangers []string
 	for _, t := range v.extra {
 		if instanceOf(t.Name) == e.Instance {

@@ -50,8 +50,8 @@ func (e *CheckError) Unwrap() error {
 	return &diag.Errors{Items: items, Dropped: e.More}
 }
 
-// Check compares a checkpoint with what the model expects: every tensor there, once, with its dtype and shape,
-// and nothing else. A checkpoint of a known other kind is answered with one sentence that says which. The
+// Check compares a checkpoint with what the model expects: every tensor there, with its dtype and shape, and
+// nothing else. A checkpoint of a known other kind is answered with one sentence that says which. The
 // error is a *CheckError. That no tensor is in two files is checked where checkpoints are opened.
 func Check(m *ir.Module, c *safetensors.Checkpoint, opts CheckOptions) error {
 	v := newView(m, c)

@@ -1,9 +1,10 @@
-// Package weights knows how a model's weights lie in a checkpoint of the official format: which tensors there
-// are and how they are stored, whether a checkpoint is what a configuration says, how its bytes become numbers,
-// and how to make a checkpoint of random weights.
+// Package weights knows how a model's weights lie in a checkpoint of the official format: which tensors it
+// has and how they are stored, whether a checkpoint is what its configuration says, how its bytes become
+// numbers, and how to make a checkpoint of random weights.
 //
-// Everything follows from the parameter sets of an ir.Module. Names of single tensors appear in names.go only,
-// for messages, classes in reports, the official split into files, and the magnitudes of made weights.
+// Everything follows from the parameter sets of an ir.Module. Names of single tensors decide about messages
+// (names.go, variants.go), classes in reports, the split into files, and the magnitudes of made weights
+// (recipe.go), and about nothing else.
 // The package must not know passes, targets or generated code.
 //
 // Invariants:

@@ -9,8 +9,8 @@ import (
 	"flagc/ir"
 )
 
-// recipe says how large the elements of a made weight are. A weight that multiplies has fan set: sigma is then
-// in units of 1/√(columns), which keeps the size of what passes through it.
+// recipe says how large the elements of a made weight are. A weight that multiplies has fan set: sigma is
+// then in units of 1/√(columns), which keeps the size of what passes through it.
 type recipe struct {
 	suffix      string // of the tensor's name relative to its instance
 	mean, sigma float64
@@ -88,7 +88,7 @@ type scaleSpread struct {
 
 var (
 	fp8Spread = scaleSpread{-1, []int{86, 84, 86}, 1.325}
-	fp4Spread = scaleSpread{-2, []int{16, 80, 96, 64}, 1.21}
+	fp4Spread = scaleSpread{-3, []int{4, 12, 80, 96, 64}, 1.207}
 )
 
 // newFiller chooses how the content of a tensor is made.
@@ -134,7 +134,8 @@ func newChoices(s stream, t Tensor) (filler, error) {
 			t.Name, hashTable)
 	}
 	if n < shape[1] {
-		return nil, fmt.Errorf("tensor %s: %d experts cannot give %d different ones to a token", t.Name, n, shape[1])
+		return nil, fmt.Errorf("tensor %s: %d experts cannot give %d different ones to a token",
+			t.Name, n, shape[1])
 	}
 	width := 8
 	if t.DType == "I32" {

@@ -19,8 +19,8 @@ func (r *Report) JSON() ([]byte, error) {
 func (r *Report) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s\n", r.Dir, r.Model)
-	fmt.Fprintf(&b, "  %s, %s, %s in %s\n", plural(r.Found.Tensors, "tensor"), size(r.Found.Bytes),
-		parameters(r.Totals.Main)+" (with MTP "+parameters(r.Totals.All)+")", plural(r.Files, "file"))
+	fmt.Fprintf(&b, "  %s, %s in %s\n", plural(r.Found.Tensors, "tensor"), size(r.Found.Bytes), plural(r.Files, "file"))
+	fmt.Fprintf(&b, "  %s parameters, with MTP %s\n", parameters(r.Totals.Main), parameters(r.Totals.All))
 	b.WriteString("\n  layers\n")
 	for _, l := range r.Layers {
 		fmt.Fprintf(&b, "    %-16s %4d  %s\n", l.Kind, len(l.Instances), runs(l.Instances))
@@ -108,9 +108,9 @@ func size(n int64) string {
 // parameters writes a parameter count in millions or billions.
 func parameters(n int64) string {
 	if n >= 1e9 {
-		return fmt.Sprintf("%.2f billion parameters", float64(n)/1e9)
+		return fmt.Sprintf("%.2f billion", float64(n)/1e9)
 	}
-	return fmt.Sprintf("%.2f million parameters", float64(n)/1e6)
+	return fmt.Sprintf("%.2f million", float64(n)/1e6)
 }
 
 // runs writes instances with consecutive even or odd numbers as they come, cut after eight.

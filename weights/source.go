@@ -9,8 +9,8 @@ import (
 )
 
 // Source hands out the weights of a checkpoint as the interpreter takes them: widened exactly to float64, in
-// the shape of the value's type. What was widened once is kept. It is safe for concurrent use, and must not be
-// used after the checkpoint's Close.
+// the shape of the value's type. What was widened once is kept. It is safe for concurrent use, and is not to
+// be used after the checkpoint's Close.
 type Source struct {
 	checkpoint *safetensors.Checkpoint
 
@@ -81,7 +81,8 @@ func (s *Source) load(instance string, w *ir.Weight, set *ir.Params) (*ir.Tensor
 	if err != nil {
 		return nil, fmt.Errorf("weight %s: %w", w.Value.Name, err)
 	}
-	if stored := w.Stored(); w.Value.Type.Elem.DType == ir.FP4 && (len(stored) == 0 || stored[len(stored)-1]%2 != 0) {
+	stored := w.Stored()
+	if w.Value.Type.Elem.DType == ir.FP4 && (len(stored) == 0 || stored[len(stored)-1]%2 != 0) {
 		return nil, fmt.Errorf("weight %s: fp4 codes lie in pairs, so rows have an even length; its shape is %v",
 			w.Value.Name, stored)
 	}

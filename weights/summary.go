@@ -18,7 +18,7 @@ type Totals struct {
 	Amount                     // all tensors; Bytes is the index's total_size
 	MTP      Amount            `json:"mtp"`              // the part under "mtp."
 	ByDType  map[string]Amount `json:"by_dtype"`         // by safetensors tag
-	Elements int64             `json:"elements"`         // stored elements, scales included, two FP4 codes as one
+	Elements int64             `json:"elements"`         // as stored: scales count, two FP4 codes are one
 	Main     int64             `json:"parameters_main"`  // model parameters without the MTP block
 	All      int64             `json:"parameters_total"` // with it
 }

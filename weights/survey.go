@@ -23,7 +23,7 @@ const (
 // reading is what a survey learns of one weight.
 type reading struct {
 	largest float64
-	spread  map[int]int64 // exponents to tiles
+	spread  map[int]int64    // exponents to tiles
 	wrong   *diag.Diagnostic // the first value that no weight has
 }
 

@@ -31,7 +31,8 @@ type Tensor struct {
 
 // dtypeTags maps number formats to the tags under which checkpoints store them. Two FP4 codes share one I8.
 var dtypeTags = map[ir.DType]string{
-	ir.BF16: "BF16", ir.F32: "F32", ir.FP8: "F8_E4M3", ir.FP4: "I8", ir.UE8M0: "F8_E8M0", ir.I32: "I32", ir.I64: "I64",
+	ir.BF16: "BF16", ir.F32: "F32", ir.FP8: "F8_E4M3", ir.FP4: "I8", ir.UE8M0: "F8_E8M0",
+	ir.I32: "I32", ir.I64: "I64",
 }
 
 // Count is the number of stored elements: codes in pairs for FP4.
@@ -132,13 +133,15 @@ type part struct {
 func newLayout(w *ir.Weight) layout {
 	elem := w.Value.Type.Elem
 	shape := w.Stored()
-	l := layout{weight: w, parts: []part{{name: w.Tensor, role: Elements, dtype: dtypeTags[elem.DType], shape: shape}}}
+	codes := part{name: w.Tensor, role: Elements, dtype: dtypeTags[elem.DType], shape: shape}
 	if elem.DType == ir.FP4 {
-		l.parts[0].shape = blocks(shape, 1, 2)
+		codes.shape = blocks(shape, 1, 2)
 	}
+	l := layout{weight: w, parts: []part{codes}}
 	if elem.IsQuantised() {
 		l.parts = append(l.parts, part{
-			name: ScaleName(w.Tensor), role: Scales, dtype: dtypeTags[elem.Scale], shape: blocks(shape, elem.Rows, elem.Cols),
+			name: ScaleName(w.Tensor), role: Scales,
+			dtype: dtypeTags[elem.Scale], shape: blocks(shape, elem.Rows, elem.Cols),
 		})
 	}
 	for i := range l.parts {

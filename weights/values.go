@@ -44,7 +44,8 @@ func checkValues(e Tensor, t safetensors.Tensor) *diag.Diagnostic {
 	switch t.DType {
 	case "F8_E8M0":
 		if at := bytes.IndexByte(t.Data, 0xFF); at >= 0 {
-			return badValue(t, at, fmt.Sprintf("byte 255, which means NaN (%s)", times(bytes.Count(t.Data, []byte{0xFF}))))
+			n := bytes.Count(t.Data, []byte{0xFF})
+			return badValue(t, at, fmt.Sprintf("byte 255, which means NaN (%s)", times(n)))
 		}
 	case "F8_E4M3":
 		if at := firstNaN(t.Data); at >= 0 {
@@ -97,7 +98,8 @@ func badValue(t safetensors.Tensor, at int, what string) *diag.Diagnostic {
 	if t.DType == "F8_E8M0" {
 		kind = "scale"
 	}
-	return diag.New(diag.Span{File: t.File}, "value", "tensor %s: %s %v is %s", t.Name, kind, index, what).WithHelp(damaged)
+	d := diag.New(diag.Span{File: t.File}, "value", "tensor %s: %s %v is %s", t.Name, kind, index, what)
+	return d.WithHelp(damaged)
 }
 
 // checkTable checks a table of experts: each row names different experts that exist.

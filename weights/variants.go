@@ -88,7 +88,7 @@ var storages = []struct {
 		"use the published files, whose experts are FP4; --precision bf16 widens them on the way to a device",
 	},
 	{
-		func(v *view, e Tensor, t safetensors.Tensor) bool { return narrowScales(e, t) },
+		(*view).narrowScales,
 		"this checkpoint has one FP8 scale for every 32 columns in place of 128, as DeepSeek-V4.1 has, " +
 			"which is another architecture",
 		"use a checkpoint of DeepSeek-V4",
@@ -104,11 +104,15 @@ func (v *view) isExpert(scale Tensor, dtype string) bool {
 	return ok && codes.DType == dtype
 }
 
-// narrowScales reports whether a scale has the columns of 1×32 blocks where wider ones are expected.
-func narrowScales(e Tensor, t safetensors.Tensor) bool {
+// narrowScales reports whether a scale has the columns of 1×32 blocks where wider ones are expected, beside
+// codes of the expected shape.
+func (v *view) narrowScales(e Tensor, t safetensors.Tensor) bool {
 	const narrow = 32
 	stored := e.Weight.Stored()
 	if e.Role != Scales || e.Weight.Value.Type.Elem.Cols <= narrow || len(t.Shape) != 2 || len(stored) != 2 {
+		return false
+	}
+	if codes := v.byName[e.Name] - 1; codes < 0 || !v.fits(codes) { // Expected lists scales behind their codes
 		return false
 	}
 	return t.Shape[1] != e.Shape[1] && t.Shape[1] == (stored[1]+narrow-1)/narrow

@@ -1,0 +1,214 @@
+//go:build later
+
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+
+	"github.com/spf13/cobra"
+
+	gohost "flagc/codegen/go"
+	"flagc/passes"
+	"flagc/runtime/atomicfile"
+	"flagc/weights"
+)
+
+func (a *app) build() *cobra.Command {
+	var f modelFlags
+	var out string
+	cmd := &cobra.Command{
+		Use:   "build MODEL --target NAME -o DIR",
+		Short: "Compile a model for a target",
+		Long: `Writes a build: build.json (what was built from what), ir/ (the IR after every stage), host/ (a Go program that
+needs nothing but the Go toolchain), weights.json (every tensor that the program reads). Two builds of the same
+input are byte-identical. An earlier build at DIR is replaced as a whole; any other folder is left alone.`,
+		Example: "  flagc build deepseek-v4-nano --target cpu -o build\n  flagc build deepseek-v4 --config config.json -o build",
+		Args:    exactly(1, "one MODEL"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if out == "" {
+				return usageError{fmt.Errorf("-o is missing: name the folder to write")}
+			}
+			m, err := a.load(args[0], &f, "")
+			if err != nil {
+				return err
+			}
+			info, err := writeBuild(m, out)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.out, "%s for %s in %s: %d layer kinds, %d functions, %d files\n", info.Module.Model, info.Target,
+				out, len(info.Module.Kinds), info.Functions, info.Files)
+			fmt.Fprintf(a.out, "next: flagc run %s --weights DIR --prompt 1,2,3 --max-new 16\n", out)
+			return nil
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVarP(&out, "output", "o", "", "folder to write (required)")
+	return cmd
+}
+
+// buildInfo is build.json. It holds no time and no path, so that equal inputs give equal bytes.
+type buildInfo struct {
+	Flagc     string     `json:"flagc"`
+	Target    string     `json:"target"`
+	Tier      string     `json:"tier"`
+	TP        int        `json:"tp"`
+	Precision string     `json:"precision"`
+	Source    digest     `json:"source"`
+	Config    digest     `json:"config"`
+	Stages    []string   `json:"stages"`
+	Functions int        `json:"functions"`
+	Files     int        `json:"files"`
+	Module    moduleInfo `json:"model"`
+}
+
+// digest names an input by its content.
+type digest struct {
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"`
+}
+
+func digestOf(name, text string) digest {
+	sum := sha256.Sum256([]byte(text))
+	return digest{filepath.Base(name), hex.EncodeToString(sum[:])}
+}
+
+// buildFile marks a folder as a build.
+const buildFile = "build.json"
+
+// writeBuild makes all files of a build beside its place and then moves it there.
+func writeBuild(m *model, out string) (*buildInfo, error) {
+	files, info, err := buildFiles(m)
+	if err != nil {
+		return nil, err
+	}
+	if err := replaceable(out); err != nil {
+		return nil, err
+	}
+	out = filepath.Clean(out)
+	if err := os.MkdirAll(filepath.Dir(out), 0o777); err != nil {
+		return nil, fmt.Errorf("cannot write %s: %w", out, reason(err))
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(out), ".flagc-build-")
+	if err != nil {
+		return nil, fmt.Errorf("cannot write beside %s: %w", out, reason(err))
+	}
+	defer os.RemoveAll(tmp)
+	names := make([]string, 0, len(files))
+	for name := range files {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		path := filepath.Join(tmp, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			return nil, err
+		}
+		if err := atomicfile.WriteFile(path, files[name], 0o666); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.Chmod(tmp, 0o777&^umask()); err != nil {
+		return nil, err
+	}
+	return info, swapIn(tmp, out)
+}
+
+// replaceable refuses an output folder that holds anything but an earlier build.
+func replaceable(out string) error {
+	entries, err := os.ReadDir(out)
+	if os.IsNotExist(err) || err == nil && len(entries) == 0 {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write the build to %s: %w", out, reason(err))
+	}
+	if _, err := os.Stat(filepath.Join(out, buildFile)); err != nil {
+		return fmt.Errorf("%s is not empty and holds no build: choose another folder for -o", out)
+	}
+	return nil
+}
+
+// swapIn moves a finished folder to its place; an earlier build there is moved aside first and then removed.
+func swapIn(tmp, out string) error {
+	old := tmp + ".old"
+	err := os.Rename(out, old)
+	if err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("cannot replace %s: %w", out, err)
+	}
+	if err := os.Rename(tmp, out); err != nil {
+		return fmt.Errorf("cannot move the build to %s: %w", out, err)
+	}
+	if err := atomicfile.SyncDir(filepath.Dir(out)); err != nil {
+		return err
+	}
+	return os.RemoveAll(old)
+}
+
+// buildFiles makes the content of a build.
+func buildFiles(m *model) (map[string][]byte, *buildInfo, error) {
+	stages, err := m.stages("")
+	if err != nil {
+		return nil, nil, err
+	}
+	host, err := gohost.Generate(m.module, gohost.Options{Target: m.target.Name})
+	if err != nil {
+		return nil, nil, err
+	}
+	files := map[string][]byte{}
+	for name, text := range host {
+		files["host/"+name] = text
+	}
+	for i, s := range stages {
+		files[fmt.Sprintf("ir/%02d-%s.ir", i, s.Name)] = []byte(s.Text)
+	}
+	if files["weights.json"], err = weightPlan(m); err != nil {
+		return nil, nil, err
+	}
+	info := &buildInfo{Flagc: version, Target: m.target.Name, Tier: string(m.target.Tier), TP: 1, Precision: "native",
+		Source: digestOf(m.source.Name, m.source.Text), Config: digestOf("config.json", m.config.Text),
+		Stages: passes.Names(), Functions: len(m.module.Funcs), Files: len(files) + 1, Module: describeModule(m.module)}
+	if files[buildFile], err = encode(info); err != nil {
+		return nil, nil, err
+	}
+	return files, info, nil
+}
+
+// planned is one tensor of weights.json. Until a pass changes storage or layout, a program reads the
+// checkpoint's own tensors whole.
+type planned struct {
+	Name  string `json:"name"`
+	DType string `json:"dtype"`
+	Shape []int  `json:"shape"`
+	Bytes int64  `json:"bytes"`
+}
+
+func weightPlan(m *model) ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteString("[\n")
+	for i, t := range weights.Expected(m.module) {
+		if i > 0 {
+			b.WriteString(",\n")
+		}
+		line, err := json.Marshal(planned{t.Name, t.DType, t.Shape, t.Bytes()})
+		if err != nil {
+			return nil, err
+		}
+		b.Write(line)
+	}
+	b.WriteString("\n]\n")
+	return b.Bytes(), nil
+}
+
+// encode is the one form of JSON files that flagc writes.
+func encode(v any) ([]byte, error) {
+	text, err := json.MarshalIndent(v, "", "  ")
+	return append(text, '\n'), err
+}

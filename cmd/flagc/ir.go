@@ -1,0 +1,109 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"flagc/internal/diag"
+	"flagc/ir"
+	"flagc/weights"
+)
+
+func (a *app) ir() *cobra.Command {
+	var f modelFlags
+	var function string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "ir MODEL",
+		Short: "Print the model as IR text",
+		Long: `Prints the graph IR of the model for one configuration: parameter sets with their tensors and states, then one
+function for each kind of layer and mode. The text is complete: it can be read back.`,
+		Example: `  flagc ir deepseek-v4-flash
+  flagc ir deepseek-v4-pro --func block_csa.decode
+  flagc ir deepseek-v4 --config config.json --json`,
+		Args: exactly(1, "one MODEL"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			m, err := a.load(args[0], &f, "")
+			if err != nil {
+				return err
+			}
+			if _, err := m.stages(f.after); err != nil {
+				return err
+			}
+			switch {
+			case asJSON:
+				return a.printJSON(describeModule(m.module))
+			case function != "":
+				return a.printFunction(m.module, function)
+			}
+			_, err = fmt.Fprint(a.out, m.module.String())
+			return err
+		},
+	}
+	f.register(cmd)
+	f.registerAfter(cmd)
+	cmd.Flags().StringVar(&function, "func", "", "print this function only, such as block_csa.decode")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a summary as JSON: functions, layer kinds, tensors, bytes, parameters")
+	return cmd
+}
+
+func (a *app) printFunction(m *ir.Module, name string) error {
+	var names []string
+	for _, f := range m.Funcs {
+		if f.FullName() == name {
+			_, err := fmt.Fprint(a.out, f.Print(m))
+			return err
+		}
+		names = append(names, f.FullName())
+	}
+	if near := diag.Nearest(name, names); near != "" {
+		return fmt.Errorf("the model has no function %s: did you mean %s?", name, near)
+	}
+	return fmt.Errorf("the model has no function %s", name)
+}
+
+// moduleInfo is what reports say of a module.
+type moduleInfo struct {
+	Model      string         `json:"model"`
+	Dims       map[string]int `json:"dims"`
+	Kinds      []kindInfo     `json:"layer_kinds"`
+	Entries    []string       `json:"entry_points"`
+	Checkpoint weights.Totals `json:"checkpoint"`
+}
+
+// kindInfo describes one parameter set and the functions over it.
+type kindInfo struct {
+	Name      string         `json:"name"`
+	Instances []string       `json:"instances"`
+	Weights   int            `json:"weights"`
+	States    int            `json:"states"`
+	Ops       map[string]int `json:"ops"` // instructions by function
+}
+
+func describeModule(m *ir.Module) moduleInfo {
+	info := moduleInfo{Model: m.Name, Dims: m.Names(), Checkpoint: weights.Summary(m)}
+	for _, p := range m.Params {
+		k := kindInfo{Name: p.Name, Instances: p.Instances, Weights: len(p.Weights), States: len(p.States),
+			Ops: map[string]int{}}
+		for _, f := range m.Funcs {
+			if f.Params == p {
+				k.Ops[f.FullName()] = len(f.Body)
+				if p.HasInstance("") {
+					info.Entries = append(info.Entries, f.FullName())
+				}
+			}
+		}
+		info.Kinds = append(info.Kinds, k)
+	}
+	return info
+}
+
+// printJSON writes a report for scripts.
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.out)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"flagc/frontend"
+	"flagc/internal/diag"
+	"flagc/ir"
+	"flagc/ir/ops"
+	"flagc/models/deepseekv4"
+	"flagc/passes"
+	"flagc/targets"
+)
+
+// modelFlags are the flags of every command that takes a MODEL.
+type modelFlags struct {
+	config string
+	target string
+	after  string
+}
+
+func (f *modelFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.config, "config", "", "the checkpoint's config.json (Hugging Face keys)")
+	cmd.Flags().StringVar(&f.target, "target", "cpu", "what to compile for: "+strings.Join(targets.Names(), ", "))
+	completeWith(cmd, "target", targets.Names())
+	cmd.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return deepseekv4.Names(), cobra.ShellCompDirectiveDefault
+	}
+}
+
+// registerAfter adds --after, for commands that can stop between passes.
+func (f *modelFlags) registerAfter(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.after, "after", "", "stop after this stage: "+strings.Join(passes.Names(), ", "))
+	completeWith(cmd, "after", passes.Names())
+}
+
+func completeWith(cmd *cobra.Command, flag string, names []string) {
+	// The flag was registered just before, so this cannot fail.
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// model is an elaborated MODEL with the texts that it came from.
+type model struct {
+	module *ir.Module
+	target targets.Target
+	name   string // as the user gave it
+	source frontend.Source
+	config frontend.Source
+}
+
+// load resolves and elaborates MODEL. weights, if not "", is a checkpoint whose config.json serves when none is
+// named otherwise.
+func (a *app) load(name string, f *modelFlags, weights string) (*model, error) {
+	target, ok := targets.Find(f.target)
+	if !ok {
+		return nil, unknown("target", f.target, targets.Names())
+	}
+	source, builtin, err := modelSource(name)
+	if err != nil {
+		return nil, err
+	}
+	config, err := modelConfig(name, builtin, f.config, weights)
+	if err != nil {
+		return nil, err
+	}
+	a.sources[source.Name], a.sources[config.Name] = source.Text, config.Text
+	m, err := frontend.Elaborate(source, config, ops.All)
+	if err != nil {
+		return nil, err
+	}
+	return &model{m, target, name, source, config}, nil
+}
+
+// stages runs the pipeline on the model.
+func (m *model) stages(after string) ([]passes.Stage, error) {
+	if after != "" {
+		if known := passes.Names(); !contains(known, after) {
+			return nil, unknown("stage", after, known)
+		}
+	}
+	return passes.Run(m.module, passes.Options{Target: m.target}, after)
+}
+
+// unknown is the error for a name that is none of the known ones.
+func unknown(what, name string, known []string) error {
+	if near := diag.Nearest(name, known); near != "" {
+		return fmt.Errorf("unknown %s %q: did you mean %s?", what, name, near)
+	}
+	return fmt.Errorf("unknown %s %q: there are %s", what, name, strings.Join(known, ", "))
+}
+
+func contains(list []string, name string) bool {
+	for _, x := range list {
+		if x == name {
+			return true
+		}
+	}
+	return false
+}
+
+// modelSource finds the .flag text of a MODEL; builtin says that it is one of the built-in names.
+func modelSource(name string) (src frontend.Source, builtin bool, err error) {
+	if contains(deepseekv4.Names(), name) {
+		file, text := deepseekv4.Source()
+		return frontend.Source{Name: file, Text: text}, true, nil
+	}
+	if !strings.HasSuffix(name, ".flag") {
+		return src, false, unknown("model", name, append(deepseekv4.Names(), "or a path to a .flag file"))
+	}
+	text, err := readSmall(name, "model source")
+	return frontend.Source{Name: filepath.Base(name), Text: text}, false, err
+}
+
+// modelConfig finds the configuration: --config, then the built-in one of the name, then the checkpoint's own.
+func modelConfig(name string, builtin bool, path, weights string) (frontend.Source, error) {
+	if path == "" && builtin {
+		if text, ok := deepseekv4.Config(name); ok {
+			return frontend.Source{Name: name + "/config.json", Text: text}, nil
+		}
+	}
+	if path == "" && weights != "" {
+		path = filepath.Join(weights, "config.json")
+	}
+	if path == "" {
+		return frontend.Source{}, fmt.Errorf("model %s needs a configuration: give --config with the checkpoint's config.json", name)
+	}
+	text, err := readSmall(path, "configuration")
+	return frontend.Source{Name: path, Text: text}, err
+}
+
+// maxText bounds the texts that flagc reads whole: sources, configurations, token lists.
+const maxText = 16 << 20
+
+// readSmall reads a text file of bounded size.
+func readSmall(path, what string) (string, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("cannot read the %s %s: %w", what, path, reason(err))
+	case info.IsDir():
+		return "", fmt.Errorf("the %s %s is a folder: name the file in it", what, path)
+	case info.Size() > maxText:
+		return "", fmt.Errorf("the %s %s has %d bytes, more than the %d that one can have", what, path, info.Size(), maxText)
+	}
+	text, err := os.ReadFile(path)
+	return string(text), err
+}
+
+// reason strips a path error to its cause: the message names the path already.
+func reason(err error) error {
+	if p, ok := err.(*os.PathError); ok {
+		return p.Err
+	}
+	return err
+}

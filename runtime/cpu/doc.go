@@ -1,0 +1,20 @@
+// Package cpu holds the kernels that a generated host program calls when it runs on the CPU: linears over
+// weights as the checkpoint stores them, and the model's other operators.
+//
+// It knows numbers and shapes only. It must not know graphs, targets, tensor names or files: weights come
+// as byte slices in checkpoint layout, usually of a mapped file.
+//
+// Invariants:
+//
+//   - Activations are []float32, row-major. Where the model stores bf16 the values are bf16 numbers, and
+//     the kernel that produces them rounds to nearest even (spec §11).
+//   - Every output element is computed by one worker in an order that depends on the shapes alone, so
+//     results do not depend on the number of threads or on timing.
+//   - Linears accumulate in float32. Elementwise kernels and reductions over a row go through float64 and
+//     round once, which keeps them within the last bit of exact arithmetic at no visible cost.
+//   - A kernel whose slices do not fit its shape panics, naming the kernel and the operand: the caller is
+//     generated, so this is a mistake of the generator, never of a user.
+//
+// Vector kernels for AVX-512 are chosen when the program starts; setting FLAGC_CPU=generic in the
+// environment, or running on any other machine, selects the portable ones.
+package cpu

@@ -1,0 +1,144 @@
+package cpu
+
+import "math"
+
+// HCPre mixes the hc residual streams of each token into the sub-layer's input, and computes how its
+// output goes back (spec §4). x is [r,hc,width] bf16, fn the float32 weight [(2+hc)·hc, hc·width], scale
+// [3], base [(2+hc)·hc]. Results: y [r,width] bf16, post [r,hc] and comb [r,hc,hc] float32, comb after
+// iters Sinkhorn iterations.
+func (c *Ctx) HCPre(y, post, comb, x []float32, fn *Matrix, scale, base []float32,
+	hc, width, iters int, normEps, hcEps float32) {
+	rows := rowsOf("HCPre", x, hc*width)
+	need("HCPre", "y", len(y), rows*width)
+	need("HCPre", "post", len(post), rows*hc)
+	need("HCPre", "comb", len(comb), rows*hc*hc)
+	n := (2 + hc) * hc
+	need("HCPre", "fn", fn.N, n)
+	mixes := grow(&c.buf.a, rows*n)
+	c.Linear(mixes, x, fn, false)
+	c.eachRow(rows, hc*width, func(id, lo, hi int) {
+		f := grow(&c.workers[id].f, hc+hc*hc)
+		pre, square := f[:hc], f[hc:]
+		for r := lo; r < hi; r++ {
+			streams, m := x[r*hc*width:(r+1)*hc*width], mixes[r*n:(r+1)*n]
+			g := inverseRMS(streams, normEps)
+			mix := func(i, part int) float64 {
+				return float64(m[i])*g*float64(scale[part]) + float64(base[i])
+			}
+			for j := range hc {
+				pre[j] = sigmoid(mix(j, 0)) + float64(hcEps)
+				post[r*hc+j] = float32(2 * sigmoid(mix(hc+j, 1)))
+			}
+			for i := range square {
+				square[i] = mix(2*hc+i, 2)
+			}
+			sinkhorn(square, hc, iters, float64(hcEps))
+			for i, v := range square {
+				comb[r*hc*hc+i] = float32(v)
+			}
+			weighStreams(y[r*width:(r+1)*width], streams, pre)
+		}
+	})
+}
+
+// HCHead mixes the streams into the head's input, bf16 (spec §4): fn is [hc, hc·width], scale [1], base
+// [hc].
+func (c *Ctx) HCHead(dst, x []float32, fn *Matrix, scale, base []float32,
+	hc, width int, normEps, hcEps float32) {
+	rows := rowsOf("HCHead", x, hc*width)
+	need("HCHead", "dst", len(dst), rows*width)
+	need("HCHead", "fn", fn.N, hc)
+	mixes := grow(&c.buf.a, rows*hc)
+	c.Linear(mixes, x, fn, false)
+	c.eachRow(rows, hc*width, func(id, lo, hi int) {
+		pre := grow(&c.workers[id].f, hc)
+		for r := lo; r < hi; r++ {
+			streams := x[r*hc*width : (r+1)*hc*width]
+			g := inverseRMS(streams, normEps)
+			for j := range pre {
+				m := float64(mixes[r*hc+j]) * g
+				pre[j] = sigmoid(m*float64(scale[0])+float64(base[j])) + float64(hcEps)
+			}
+			weighStreams(dst[r*width:(r+1)*width], streams, pre)
+		}
+	})
+}
+
+// HCPost writes the new residual streams: stream k of dst is post[k]·y + sum over j of comb[j,k]·x[j], bf16
+// (spec §4). y is [r,width], x and dst are [r,hc,width]. dst must not be x.
+func (c *Ctx) HCPost(dst, y, x, post, comb []float32, hc, width int) {
+	rows := rowsOf("HCPost", y, width)
+	need("HCPost", "x", len(x), rows*hc*width)
+	need("HCPost", "dst", len(dst), len(x))
+	need("HCPost", "post", len(post), rows*hc)
+	need("HCPost", "comb", len(comb), rows*hc*hc)
+	c.Pool.For(rows*hc, max(1, elementGrain/(width*hc)), func(id, lo, hi int) {
+		sum := grow(&c.workers[id].f, width)
+		for i := lo; i < hi; i++ {
+			r, k := i/hc, i%hc
+			for n, v := range y[r*width : (r+1)*width] {
+				sum[n] = float64(post[i]) * float64(v)
+			}
+			for j := range hc {
+				f := float64(comb[r*hc*hc+j*hc+k])
+				for n, v := range x[(r*hc+j)*width:][:width] {
+					sum[n] += f * float64(v)
+				}
+			}
+			out := dst[i*width : (i+1)*width]
+			for n, v := range sum {
+				out[n] = bf16(v)
+			}
+		}
+	})
+}
+
+// weighStreams writes the sum over streams of weight·stream, bf16.
+func weighStreams(dst, streams []float32, weights []float64) {
+	width := len(dst)
+	for i := range dst {
+		var sum float64
+		for j, w := range weights {
+			sum += w * float64(streams[j*width+i])
+		}
+		dst[i] = bf16(sum)
+	}
+}
+
+// sinkhorn makes the n×n matrix m nearly doubly stochastic: a softmax of each row, then alternating
+// normalisations, of which the last is by columns.
+func sinkhorn(m []float64, n, iters int, eps float64) {
+	for j := range n {
+		row := m[j*n : (j+1)*n]
+		top, sum := math.Inf(-1), 0.0
+		for _, v := range row {
+			top = max(top, v)
+		}
+		for k, v := range row {
+			row[k] = math.Exp(v - top)
+			sum += row[k]
+		}
+		for k := range row {
+			row[k] = row[k]/sum + eps
+		}
+	}
+	normalise(m, n, 1, n, eps)
+	for range iters - 1 {
+		normalise(m, n, n, 1, eps)
+		normalise(m, n, 1, n, eps)
+	}
+}
+
+// normalise divides each of n lines of m by its sum plus eps; lines start at multiples of line, their
+// elements lie step apart.
+func normalise(m []float64, n, line, step int, eps float64) {
+	for i := range n {
+		sum := eps
+		for j := range n {
+			sum += m[i*line+j*step]
+		}
+		for j := range n {
+			m[i*line+j*step] /= sum
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package cpu
+
+import (
+	"slices"
+
+	"flagc/runtime/formats"
+)
+
+// hole marks an entry that attention skips.
+const hole = -1
+
+// WindowEntries lists the window of each query of a prefill from position 0, as rows of the call's own
+// keys (spec §5.3): dst is [batch,s,min(s,window)], oldest first, holes last.
+func (c *Ctx) WindowEntries(dst []int32, batch, s, window int) {
+	width := min(s, window)
+	need("WindowEntries", "dst", len(dst), batch*s*width)
+	for i := range batch * s {
+		t := i % s
+		first := max(t-window+1, 0)
+		for j := range width {
+			dst[i*width+j] = int32(first + j)
+			if first+j > t {
+				dst[i*width+j] = hole
+			}
+		}
+	}
+}
+
+// RingEntries lists the window of the query at position p as rows of the ring buffer (spec §5.3): dst is
+// [batch,window], oldest first, holes last.
+func (c *Ctx) RingEntries(dst []int32, batch, p, window int) {
+	need("RingEntries", "dst", len(dst), batch*window)
+	for i := range dst {
+		t := max(p-window+1, 0) + i%window
+		dst[i] = int32(t % window)
+		if t > p {
+			dst[i] = hole
+		}
+	}
+}
+
+// CausalEntries lists the compressed entries that each query may see: dst is [batch,s,n]; entry e appears
+// as e+first once its window of ratio tokens is complete, that is if e < (p+i+1)/ratio.
+func (c *Ctx) CausalEntries(dst []int32, batch, s, p, n, ratio, first int) {
+	need("CausalEntries", "dst", len(dst), batch*s*n)
+	for i := range batch * s {
+		visible := (p + i%s + 1) / ratio
+		for e := range n {
+			dst[i*n+e] = hole
+			if e < visible {
+				dst[i*n+e] = int32(e + first)
+			}
+		}
+	}
+}
+
+// TopEntries lists, for each query, the k best-scored of the n entries that it may see (see
+// CausalEntries), best first, ties to the lower entry, then holes: scores is [batch,s,n], ids [batch,s,k].
+func (c *Ctx) TopEntries(ids []int32, scores []float32, batch, s, p, n, k, ratio, first int) {
+	need("TopEntries", "scores", len(scores), batch*s*n)
+	need("TopEntries", "ids", len(ids), batch*s*k)
+	c.eachRow(batch*s, 4*n, func(id, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			top := grow(&c.workers[id].keys, k)[:0]
+			for e, v := range scores[i*n:][:min(n, (p+i%s+1)/ratio)] {
+				top = offer(top, rankKey(v, e), k)
+			}
+			slices.Sort(top)
+			out := ids[i*k : (i+1)*k]
+			for j := range out {
+				out[j] = hole
+				if j < len(top) {
+					out[j] = keyIndex(top[len(top)-1-j]) + int32(first)
+				}
+			}
+		}
+	})
+}
+
+// keyBlock is how many index keys are widened and scored at a time.
+const keyBlock = 64
+
+// IndexScore rates compressed entries for each query (spec §5.5): with every step rounded to bf16,
+// dst[b,i,j] = sum over h of relu(q[b,i,h]·keys[b,j])·w[b,i,h]. q is [batch,s,heads,d], w [batch,s,heads],
+// keys a bf16 cache [batch,keyRows,d] of which the first n rows are rated, dst [batch,s,n].
+func (c *Ctx) IndexScore(dst, q []float32, keys []uint16, w []float32, batch, s, heads, d, n, keyRows int) {
+	need("IndexScore", "q", len(q), batch*s*heads*d)
+	need("IndexScore", "w", len(w), batch*s*heads)
+	need("IndexScore", "keys", len(keys), batch*keyRows*d)
+	need("IndexScore", "dst", len(dst), batch*s*n)
+	blocks := ceilDiv(n, keyBlock)
+	c.Pool.For(batch*blocks, 1, func(id, lo, hi int) {
+		scr := &c.workers[id]
+		for item := lo; item < hi; item++ {
+			b, first := item/blocks, item%blocks*keyBlock
+			count := min(keyBlock, n-first)
+			wide := grow(&scr.a, count*d)
+			active.half(wide, keys[(b*keyRows+first)*d:][:count*d])
+			for i := b * s; i < (b+1)*s; i++ {
+				scr.scoreKeys(dst[i*n+first:][:count], q[i*heads*d:(i+1)*heads*d], wide, w[i*heads:(i+1)*heads], d)
+			}
+		}
+	})
+}
+
+// scoreKeys rates widened keys for one query.
+func (scr *scratch) scoreKeys(dst, q, keys, w []float32, d int) {
+	dots := grow(&scr.b, len(w)*len(dst))
+	scr.dotMatrix(dots, len(dst), q, keys, len(w), len(dst), d)
+	sums := grow(&scr.c, len(dst))
+	clear(sums)
+	for h, weight := range w {
+		active.rate(sums, dots[h*len(dst):(h+1)*len(dst)], weight)
+	}
+	for j, v := range sums {
+		dst[j] = formats.RoundBF16x32(v)
+	}
+}
+
+// dotMatrix writes out[i,j] = a[i]·b[j] for rows of d values; rows of out lie stride apart.
+func (scr *scratch) dotMatrix(out []float32, stride int, a, b []float32, rows, cols, d int) {
+	block, at, bt := &scr.sums, &scr.places, &scr.columns
+	for i := 0; i < rows; i += 4 {
+		for r := range at {
+			at[r] = min(i+r, rows-1) * d
+		}
+		for j := 0; j < cols; j += 4 {
+			for r := range bt {
+				bt[r] = min(j+r, cols-1) * d
+			}
+			active.tile(block, a, at, b, bt, d)
+			for r := range min(4, rows-i) {
+				copy(out[(i+r)*stride+j:][:min(4, cols-j)], block[4*r:])
+			}
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package cpu
+
+import (
+	"math"
+
+	"flagc/runtime/formats"
+)
+
+// store32 is v, or the bf16 nearest to it.
+func store32(v float32, round bool) float32 {
+	if round {
+		return formats.RoundBF16x32(v)
+	}
+	return v
+}
+
+// zip writes f of corresponding elements, in parallel. dst may be a or b.
+func (c *Ctx) zip(kernel string, dst, a, b []float32, f func(dst, a, b []float32)) {
+	need(kernel, "a", len(a), len(dst))
+	need(kernel, "b", len(b), len(dst))
+	c.Pool.For(len(dst), elementGrain, func(_, lo, hi int) { f(dst[lo:hi], a[lo:hi], b[lo:hi]) })
+}
+
+// Add writes a+b, rounded to bf16 if round is set. dst may be a or b.
+func (c *Ctx) Add(dst, a, b []float32, round bool) {
+	c.zip("Add", dst, a, b, func(dst, a, b []float32) {
+		for i, v := range a {
+			dst[i] = store32(v+b[i], round)
+		}
+	})
+}
+
+// Mul writes a·b element by element, rounded to bf16 if round is set. dst may be a or b.
+func (c *Ctx) Mul(dst, a, b []float32, round bool) {
+	c.zip("Mul", dst, a, b, func(dst, a, b []float32) {
+		for i, v := range a {
+			dst[i] = store32(v*b[i], round)
+		}
+	})
+}
+
+// Scale writes x·factor, rounded to bf16 if round is set. dst may be x.
+func (c *Ctx) Scale(dst, x []float32, factor float32, round bool) {
+	c.zip("Scale", dst, x, x, func(dst, x, _ []float32) {
+		for i, v := range x {
+			dst[i] = store32(v*factor, round)
+		}
+	})
+}
+
+// RoundBF16 writes the bf16 nearest to each element. dst may be x.
+func (c *Ctx) RoundBF16(dst, x []float32) { c.Scale(dst, x, 1, true) }
+
+// MulRows multiplies each row of width values by its own weight: x is [r,width], w is [r]. Rounded to
+// bf16 if round is set. dst may be x.
+func (c *Ctx) MulRows(dst, x, w []float32, width int, round bool) {
+	rows := rowsOf("MulRows", x, width)
+	need("MulRows", "dst", len(dst), len(x))
+	need("MulRows", "w", len(w), rows)
+	c.eachRow(rows, width, func(_, lo, hi int) {
+		for r := lo; r < hi; r++ {
+			for i, v := range x[r*width : (r+1)*width] {
+				dst[r*width+i] = store32(v*w[r], round)
+			}
+		}
+	})
+}
+
+// AddRows adds one row to each of several: x is [r,times,width], row is [r,width]. Rounded to bf16 if
+// round is set. dst may be x.
+func (c *Ctx) AddRows(dst, x, row []float32, width, times int, round bool) {
+	rows := rowsOf("AddRows", x, width)
+	need("AddRows", "dst", len(dst), len(x))
+	need("AddRows", "row", len(row)*times, len(x))
+	c.eachRow(rows, width, func(_, lo, hi int) {
+		for r := lo; r < hi; r++ {
+			add := row[r/times*width:][:width]
+			for i, v := range x[r*width : (r+1)*width] {
+				dst[r*width+i] = store32(v+add[i], round)
+			}
+		}
+	})
+}
+
+// Repeat copies each row of width values times times: [r,width] to [r,times,width].
+func (c *Ctx) Repeat(dst, x []float32, width, times int) {
+	rows := rowsOf("Repeat", x, width)
+	need("Repeat", "dst", len(dst), len(x)*times)
+	for r := range rows {
+		for t := range times {
+			copy(dst[(r*times+t)*width:], x[r*width:(r+1)*width])
+		}
+	}
+}
+
+// Embed writes the table's row for each id. Ids outside the table give zeros.
+func (c *Ctx) Embed(dst []float32, table *Matrix, ids []int32) {
+	k := table.K
+	need("Embed", "dst", len(dst), len(ids)*k)
+	for i, id := range ids {
+		row := dst[i*k : (i+1)*k]
+		if id < 0 || int(id) >= table.N {
+			clear(row)
+			continue
+		}
+		table.Row(row, int(id))
+	}
+}
+
+// SqrtSoftplus writes sqrt(log(1+e^x)), with the logarithm replaced by x above 20 as the official code's
+// softplus does. dst may be x.
+func (c *Ctx) SqrtSoftplus(dst, x []float32) {
+	need("SqrtSoftplus", "dst", len(dst), len(x))
+	for i, v := range x {
+		s := float64(v)
+		if s <= 20 {
+			s = math.Log1p(math.Exp(s))
+		}
+		dst[i] = float32(math.Sqrt(s))
+	}
+}
+
+// SwiGLU writes silu(min(gate,limit))·clamp(up,-limit,limit), unrounded (spec §6). A limit of 0 or below
+// means none. dst may be gate or up.
+func (c *Ctx) SwiGLU(dst, gate, up []float32, limit float32) {
+	if limit <= 0 {
+		limit = float32(math.Inf(1))
+	}
+	c.zip("SwiGLU", dst, gate, up, func(dst, gate, up []float32) {
+		for i, g := range gate {
+			g, u := float64(min(g, limit)), float64(min(max(up[i], -limit), limit))
+			dst[i] = float32(g * sigmoid(g) * u)
+		}
+	})
+}
+
+func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }

@@ -1,0 +1,185 @@
+package host
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"flagc/runtime/cpu"
+	"flagc/runtime/safetensors"
+)
+
+// Request is one run of a model: a prompt for each sequence, then tokens one by one.
+type Request struct {
+	Prompt [][]int32 // equal lengths, at least one token each
+	Feed   [][]int32 // the tokens after the prompt, per sequence; nil to choose them
+	MaxNew int       // how many tokens to choose when Feed is nil
+	MTP    bool      // run the draft as well
+	MaxSeq int       // tokens that the caches hold
+
+	Temperature, TopP float64 // 0 chooses the likeliest token
+	Seed              uint64
+
+	KeepLogits bool
+	Trace      *Recorder // nil for none
+	// Chosen is told the tokens of each step, one for each sequence; may be nil. The slice is reused.
+	Chosen func(ids []int32)
+}
+
+// Result is what a run yields. Logits are kept only where the request asks for them, and copied.
+type Result struct {
+	Fed            [][]int32     // [b][k]
+	Prefill        []float32     // [b,V]
+	Decode         [][]float32   // k × [b,V]
+	PrefillMTP     []float32     // [b,V]
+	DecodeMTP      [][]float32   // (k-1) × [b,V]
+	PrefillTime    time.Duration // until the first logits
+	DecodeTime     time.Duration // of all steps together
+	batch, columns int
+}
+
+// Run runs a model from clean states. The draft of a position needs the token that follows it, so it trails the
+// main model by one token and has none for the last.
+func Run(m Model, vocab int, q Request) (*Result, error) {
+	draft, ok := m.(Drafter)
+	if q.MTP && !ok {
+		return nil, fmt.Errorf("this model has no MTP block")
+	}
+	r := &runner{model: m, draft: draft, q: q, vocab: vocab, out: &Result{batch: len(q.Prompt), columns: vocab}}
+	r.rng = rand.New(rand.NewPCG(q.Seed, q.Seed^0x9e3779b97f4a7c15))
+	r.sampler = cpu.NewCtx(1)
+	defer r.sampler.Close()
+	m.Record(q.Trace)
+	defer m.Record(nil)
+	m.Reset(len(q.Prompt), q.MaxSeq)
+	r.run()
+	return r.out, nil
+}
+
+// runner is the state of one Run.
+type runner struct {
+	model   Model
+	draft   Drafter
+	q       Request
+	vocab   int
+	rng     *rand.Rand
+	sampler *cpu.Ctx
+	out     *Result
+}
+
+func (r *runner) run() {
+	n, steps := len(r.q.Prompt[0]), r.q.MaxNew
+	if r.q.Feed != nil {
+		steps = len(r.q.Feed[0])
+	}
+	out := r.out
+	out.Fed = make([][]int32, len(r.q.Prompt))
+	r.enter("prefill")
+	start := time.Now()
+	logits := r.model.Prefill(flatten(r.q.Prompt, nil))
+	out.PrefillTime = time.Since(start)
+	out.Prefill = r.keep(logits)
+	start = time.Now()
+	next := make([]int32, len(r.q.Prompt))
+	for i := range steps {
+		r.choose(next, i, logits)
+		for b, id := range next {
+			out.Fed[b] = append(out.Fed[b], id)
+		}
+		if r.q.Chosen != nil {
+			r.q.Chosen(next)
+		}
+		if r.q.MTP {
+			r.trail(i, n, next)
+		}
+		r.enter(fmt.Sprintf("decode.%d", i))
+		logits = r.model.Decode(next, n+i)
+		if kept := r.keep(logits); kept != nil {
+			out.Decode = append(out.Decode, kept)
+		}
+	}
+	out.DecodeTime = time.Since(start)
+}
+
+// enter names the call whose values are traced from now on.
+func (r *runner) enter(call string) {
+	if r.q.Trace != nil {
+		r.q.Trace.prefix = call
+	}
+}
+
+// choose sets the token that step i feeds to each sequence.
+func (r *runner) choose(next []int32, i int, logits []float32) {
+	for b := range next {
+		if r.q.Feed != nil {
+			next[b] = r.q.Feed[b][i]
+			continue
+		}
+		next[b] = r.sampler.Sample(logits[b*r.vocab:(b+1)*r.vocab], r.q.Temperature, r.q.TopP, r.rng)
+	}
+}
+
+// trail runs the draft on what the call before step i left: after the prefill its ids are the prompt from the
+// second token on and the token of step 0, after a decode step the one token that follows.
+func (r *runner) trail(i, n int, next []int32) {
+	if i > 0 {
+		if kept := r.keep(r.draft.DraftDecode(next, n+i-1)); kept != nil {
+			r.out.DecodeMTP = append(r.out.DecodeMTP, kept)
+		}
+		return
+	}
+	rest := make([][]int32, len(next))
+	for b, row := range r.q.Prompt {
+		rest[b] = row[1:]
+	}
+	r.out.PrefillMTP = r.keep(r.draft.DraftPrefill(flatten(rest, next)))
+}
+
+// keep copies logits that the caller asked for.
+func (r *runner) keep(logits []float32) []float32 {
+	if !r.q.KeepLogits {
+		return nil
+	}
+	return append([]float32(nil), logits...)
+}
+
+// flatten joins rows, each followed by its element of last unless that is nil.
+func flatten(rows [][]int32, last []int32) []int32 {
+	var out []int32
+	for b, row := range rows {
+		out = append(out, row...)
+		if last != nil {
+			out = append(out, last[b])
+		}
+	}
+	return out
+}
+
+// Tensors lays the logits out as a logits file does: prefill.logits [b,V], decode.logits [b,k,V], fed [b,k],
+// and with MTP prefill.mtp.logits [b,V] and decode.mtp.logits [b,k-1,V].
+func (r *Result) Tensors() []safetensors.Data {
+	b, v, k := r.batch, r.columns, len(r.Decode)
+	out := []safetensors.Data{newData("prefill.logits", "F32", float32Bytes(r.Prefill), b, v)}
+	if k > 0 {
+		out = append(out, newData("decode.logits", "F32", float32Bytes(r.stack(r.Decode)), b, k, v))
+	}
+	out = append(out, newData("fed", "I32", int32Bytes(flatten(r.Fed, nil)), b, len(r.Fed[0])))
+	if r.PrefillMTP != nil {
+		out = append(out, newData("prefill.mtp.logits", "F32", float32Bytes(r.PrefillMTP), b, v))
+	}
+	if n := len(r.DecodeMTP); n > 0 {
+		out = append(out, newData("decode.mtp.logits", "F32", float32Bytes(r.stack(r.DecodeMTP)), b, n, v))
+	}
+	return out
+}
+
+// stack joins k steps of [b,V] into [b,k,V].
+func (r *Result) stack(steps [][]float32) []float32 {
+	out := make([]float32, 0, len(steps)*len(steps[0]))
+	for b := range r.batch {
+		for _, s := range steps {
+			out = append(out, s[b*r.columns:(b+1)*r.columns]...)
+		}
+	}
+	return out
+}
