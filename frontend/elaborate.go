@@ -16,6 +16,7 @@ type elaborator struct {
 	funcs    map[string]*Func
 	assigned map[string]diag.Span // a place that assigns each name, for messages about conditions
 	kinds    []*kind
+	byKey    map[string]*kind
 	nesting  []*Module          // modules being instantiated, for recursion
 	used     map[*ir.Value]bool // weights and states that some function reads
 	errs     *reports
@@ -47,7 +48,7 @@ func (e *elaborator) report(at diag.Span, format string, args ...any) *diag.Diag
 }
 
 // maxSteps bounds the work on hostile sources; the full model takes some thousand steps.
-const maxSteps = 1 << 18
+const maxSteps = 1 << 14
 
 // step counts one unit of work and reports whether there may be more.
 func (f *frame) step(n node) bool {
@@ -62,6 +63,18 @@ func (f *frame) step(n node) bool {
 // operators ops. The module is verified. Errors carry diagnostics, at most diag.Limit of them; the sources to
 // render them with are src and cfg under the last elements of their names.
 func Elaborate(src, cfg Source, ops *ir.OpSet) (*ir.Module, error) {
+	e, err := elaborate(src, cfg, ops)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.mod.Verify(); err != nil {
+		return nil, err
+	}
+	return e.mod, nil
+}
+
+// elaborate runs the steps of Elaborate up to the module, each only if those before it succeeded.
+func elaborate(src, cfg Source, ops *ir.OpSet) (*elaborator, error) {
 	file, err := Parse(src)
 	if err != nil {
 		return nil, err
@@ -69,26 +82,17 @@ func Elaborate(src, cfg Source, ops *ir.OpSet) (*ir.Module, error) {
 	e := &elaborator{
 		file: file, src: file.src, ops: ops, mod: &ir.Module{Name: file.Model.Text, Source: file.src.name},
 		globals: newScope(nil), modules: map[string]*Module{}, funcs: map[string]*Func{},
-		used: map[*ir.Value]bool{}, errs: &reports{},
+		byKey: map[string]*kind{}, used: map[*ir.Value]bool{}, errs: &reports{},
 	}
 	e.builtins()
 	e.assigned = assignments(file, file.src)
-	e.register()
-	if err := e.errs.Err(); err != nil {
-		return nil, err
+	for _, stage := range []func(){e.register, func() { e.configure(cfg) }, e.expand} {
+		stage()
+		if err := e.errs.Err(); err != nil {
+			return nil, err
+		}
 	}
-	e.configure(cfg)
-	if err := e.errs.Err(); err != nil {
-		return nil, err
-	}
-	e.expand()
-	if err := e.errs.Err(); err != nil {
-		return nil, err
-	}
-	if err := e.mod.Verify(); err != nil {
-		return nil, err
-	}
-	return e.mod, nil
+	return e, nil
 }
 
 // builtins declares the names that mean the same everywhere.

@@ -178,6 +178,9 @@ func (f *frame) array(inst *instance, s *Sub, decl *Module, p *part, path string
 // instantiate makes an instance of decl at path. Layers of the top level become kinds that instances share;
 // inside a layer everything is expanded.
 func (f *frame) instantiate(owner *instance, s *Sub, decl *Module, path string) *instance {
+	if !f.step(s.node) {
+		return nil
+	}
 	for _, outer := range f.nesting {
 		if outer == decl {
 			f.fail(s.Module.node, "module %s holds itself: the model would never end", decl.Name.Text).

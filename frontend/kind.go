@@ -10,7 +10,6 @@ import (
 // and its functions.
 type kind struct {
 	name   string
-	key    string
 	inst   *instance
 	params *ir.Params
 	funcs  map[ir.Mode]*ir.Func
@@ -19,16 +18,14 @@ type kind struct {
 // layerInstance adds an instance at prefix to the kind that the bound parameters in inner select.
 func (f *frame) layerInstance(inner *frame, decl *Module, prefix string) *instance {
 	name, key := kindName(decl, inner.scope)
-	for _, k := range f.kinds {
-		if k.key == key {
-			k.params.Instances = append(k.params.Instances, prefix)
-			return &instance{decl: decl, kind: k, prefix: prefix}
-		}
+	if k := f.byKey[key]; k != nil {
+		k.params.Instances = append(k.params.Instances, prefix)
+		return &instance{decl: decl, kind: k, prefix: prefix}
 	}
-	k := &kind{name: name, key: key, funcs: map[ir.Mode]*ir.Func{}}
+	k := &kind{name: name, funcs: map[ir.Mode]*ir.Func{}}
 	k.params = &ir.Params{Name: name, Instances: []string{prefix}, Span: f.span(decl.node)}
 	k.inst = &instance{decl: decl, scope: inner.scope, params: k.params}
-	f.kinds = append(f.kinds, k)
+	f.kinds, f.byKey[key] = append(f.kinds, k), k
 	inner.path = ""
 	inner.members(k.inst, decl.Body)
 	return &instance{decl: decl, kind: k, prefix: prefix}

@@ -1,5 +1,10 @@
 package frontend
 
+import (
+	"fmt"
+	"strings"
+)
+
 // A mistake is one change to the small model of testdata or to its configuration. What is said about it stands
 // in testdata/mistakes.golden; only mistakes that are several are answered with several diagnostics.
 type mistake struct {
@@ -8,6 +13,15 @@ type mistake struct {
 	json     bool
 	several  bool
 }
+
+// longSums doubles the text of a size with every line.
+var longSums = func() string {
+	text := "  let x0 = m + W\n"
+	for i := 1; i < 70; i++ {
+		text += fmt.Sprintf("  let x%d = x%d * x%d\n", i, i-1, i-1)
+	}
+	return strings.ReplaceAll(text, "W", "V")
+}()
 
 var mistakes = []mistake{
 	// Syntax.
@@ -56,7 +70,8 @@ var mistakes = []mistake{
 	{name: "word of the language", old: "func double(x, times = 2) {", new: "func double(x, decode = 2) {"},
 	{name: "weight never used", old: "return add(linear(f, back), a)", new: "return a"},
 	{name: "state never read", old: "    seen = ring_write(seen, q, window: window)\n", new: ""},
-	{name: "part never called", old: "f = ffn(a as [b*s, D], ids as [b*s]) as [b, s, F]", new: "f = q"},
+	{name: "part never called", new: "return a",
+		old: "f = ffn(a as [b*s, D], ids as [b*s]) as [b, s, F]\n    return add(linear(f, back), a)"},
 	{name: "module without a function", old: "  func (x bf16[b*s, D], ids i32[b*s])", new: "  func of(x bf16[b*s, D], ids i32[b*s])"},
 	{name: "state of another type", old: "ring_write(seen, q, window: window)", new: "q"},
 	{name: "state replaced but not assigned", old: "seen = ring_write(", new: "kept = ring_write("},
@@ -106,6 +121,9 @@ var mistakes = []mistake{
 	{name: "unknown name in a trace", old: `"layers.{l}"`, new: `"layers.{i}"`},
 	{name: "division by zero", old: "let window = r == 0 ? 16 : r", new: "let window = 16 / (r - r)"},
 	{name: "no choice", old: "r == 0 ? 16 : r", new: "r ? 16 : r"},
+	{name: "overflow", old: "let window = r == 0 ? 16 : r", new: "let window = 1000000 * 1000000 * 1000000"},
+	{name: "endless text", old: "  let window = r", new: longSums + "  let window = r"},
+	{name: "endless work", old: "  for l < L {", new: "  for i < 4096 {\n    for j < 4096 {\n      x = add(x, x)\n    }\n  }\n  for l < L {"},
 	{name: "long loop", old: "for l < L {", new: "for l < 5000 {"},
 	{name: "loop without a fixed bound", old: "for l < L {", new: "for l < s {"},
 

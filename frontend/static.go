@@ -44,12 +44,27 @@ func (n integer) literal() (int, bool) {
 // maxInteger keeps products of integers far from overflow; sizes in IR text have the same bound.
 const maxInteger = 1 << 40
 
+// maxText bounds the text of a size, and with it the work that a size makes.
+const maxText = 400
+
+func overflows(x, y integer) bool {
+	a, okA := x.size.IsConst()
+	b, okB := y.size.IsConst()
+	return okA && okB && a != 0 && max(b, -b) > maxInteger/max(a, -a)
+}
+
 // arith computes x op y for + - * / and m (the smaller). The text follows the source, never reordered, with
 // numbers folded and neutral elements left out, as ir.Size does it.
 func arith(op byte, x, y integer) (integer, error) {
 	out := integer{binds: map[byte]int{'+': 1, '-': 1, '*': 2, '/': 2, 'm': 3}[op]}
 	if k, ok := y.size.IsConst(); ok && k == 0 && op == '/' {
 		return out, fmt.Errorf("%s / %s divides by zero", x.text, y.text)
+	}
+	if op == '*' && overflows(x, y) {
+		return out, fmt.Errorf("%s * %s is out of range", x.text, y.text)
+	}
+	if len(x.text)+len(y.text) > maxText {
+		return out, fmt.Errorf("the size is longer than %d characters when it is written out", maxText)
 	}
 	switch op {
 	case '+':

@@ -2,7 +2,6 @@ package weights
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -82,7 +81,8 @@ func (l *loose) add(name, dtype string, shape ...int) {
 	for _, s := range shape {
 		n *= s
 	}
-	l.tensors[name] = &safetensors.Data{Spec: safetensors.Spec{Name: name, DType: dtype, Shape: shape}, Bytes: make([]byte, n)}
+	spec := safetensors.Spec{Name: name, DType: dtype, Shape: shape}
+	l.tensors[name] = &safetensors.Data{Spec: spec, Bytes: make([]byte, n)}
 	l.files[name] = "model-00002-of-00007.safetensors"
 }
 

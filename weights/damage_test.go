@@ -3,8 +3,6 @@ package weights
 import (
 	"fmt"
 	"strings"
-
-	"flagc/runtime/safetensors"
 )
 
 // damages lists what can be wrong with a checkpoint and the sentences that must say so. An entry with config
@@ -22,7 +20,7 @@ var damages = []struct {
 			"00004-of-00007.safetensors",
 			"layers.2.attn.kv_norm.weight (BF16 [64]) is missing",
 			"incomplete",
-		},
+		}},
 	{name: "scale missing", n: 1,
 		edit: func(l *loose) { l.drop("layers.0.attn.wq_a.scale") },
 		want: []string{"layers.0.attn.wq_a.scale (F8_E8M0 [1 2]) is missing"}},
@@ -31,7 +29,9 @@ var damages = []struct {
 		want: []string{"00006-of-00007.safetensors", "hc_head_fn (F32 [4 640]) is missing"}},
 	{name: "same tensor missing in all layers", n: 1,
 		edit: func(l *loose) {
-			l.remove(func(n string) bool { return strings.HasPrefix(n, "layers.") && strings.HasSuffix(n, "attn_sink") })
+			l.remove(func(n string) bool {
+				return strings.HasPrefix(n, "layers.") && strings.HasSuffix(n, "attn_sink")
+			})
 		},
 		want: []string{"layers.0.attn.attn_sink", "is missing, and so are 3 more of layers.*.attn.attn_sink"}},
 	{name: "layer missing", n: 1,
@@ -58,7 +58,7 @@ var damages = []struct {
 		want: []string{
 			"of its 6 routed experts 1 and 5 are missing: 12 tensors",
 			"layers.3.ffn.experts.0.w2.weight (I8 [160 32]) is missing",
-		},
+		}},
 	{name: "unknown tensor", n: 1,
 		edit: func(l *loose) { l.add("layers.0.attn.surprise", "F32", 3) },
 		want: []string{"tensor layers.0.attn.surprise F32 [3] is unknown", "remove it"}},
@@ -67,10 +67,16 @@ var damages = []struct {
 		want: []string{"kv_norm.wieght BF16 [64] is unknown", "layers.0.attn.kv_norm.weight, is there as well"}},
 	{name: "misspelt tensor", n: 2,
 		edit: func(l *loose) {
-			l.rename(func(n string) string { return strings.ReplaceAll(n, "layers.0.attn.q_norm", "layers.0.attn.qnorm") })
+			l.rename(func(n string) string {
+				return strings.ReplaceAll(n, "layers.0.attn.q_norm", "layers.0.attn.qnorm")
+			})
 		},
-		want: []string{"layers.0.attn.q_norm.weight (BF16 [96]) is missing", "the checkpoint has layers.0.attn.qnorm.weight",
-			"layers.0.attn.qnorm.weight BF16 [96] is unknown", "did you mean layers.0.attn.q_norm.weight, which is missing?"}},
+		want: []string{
+			"layers.0.attn.q_norm.weight (BF16 [96]) is missing",
+			"the checkpoint has layers.0.attn.qnorm.weight",
+			"layers.0.attn.qnorm.weight BF16 [96] is unknown",
+			"did you mean layers.0.attn.q_norm.weight, which is missing?",
+		}},
 	{name: "scale under the old name", n: 2,
 		edit: func(l *loose) {
 			l.rename(func(n string) string {
@@ -80,7 +86,8 @@ var damages = []struct {
 				return n
 			})
 		},
-		want: []string{"wq_a.scale (F8_E8M0 [1 2]) is missing, and so are 3 more", "wq_a.weight_scale_inv F8_E8M0 [1 2] is unknown",
+		want: []string{"wq_a.scale (F8_E8M0 [1 2]) is missing, and so are 3 more",
+			"wq_a.weight_scale_inv F8_E8M0 [1 2] is unknown",
 			"so are 3 more of layers.*.attn.wq_a.weight_scale_inv"}},
 	{name: "more layers than configured", n: 1,
 		config: []string{`"num_hidden_layers": 4`, `"num_hidden_layers": 3`, "[0, 4, 4, 128, 0]", "[0, 4, 4, 0]"},
@@ -88,7 +95,7 @@ var damages = []struct {
 			"config.json has no layers.3, but the checkpoint holds layers.3.",
 			"and 68 more of layers.3",
 			"num_hidden_layers",
-		},
+		}},
 	{name: "MTP block that is not configured", n: 1,
 		config: []string{`"num_nextn_predict_layers": 1`, `"num_nextn_predict_layers": 0`},
 		want:   []string{"config.json has no mtp.0", "num_nextn_predict_layers"}},
@@ -96,21 +103,22 @@ var damages = []struct {
 		edit: func(l *loose) { l.add("mtp.1.enorm.weight", "BF16", 160) },
 		want: []string{"config.json has no mtp.1"}},
 	{name: "fewer layers than configured", n: 1,
-		config: []string{`"num_hidden_layers": 4`, `"num_hidden_layers": 5`, "[0, 4, 4, 128, 0]", "[0, 4, 4, 128, 4, 0]"},
-		want:   []string{"layers.4 is missing altogether"}},
+		config: []string{`"num_hidden_layers": 4`, `"num_hidden_layers": 5`,
+			"[0, 4, 4, 128, 0]", "[0, 4, 4, 128, 4, 0]"},
+		want: []string{"layers.4 is missing altogether"}},
 	{name: "more experts than configured", n: 9, // five blocks; gate and bias of the layers and of MTP
 		config: []string{`"n_routed_experts": 6`, `"n_routed_experts": 4`},
 		want: []string{
 			"config.json gives layers.0 4 experts, 0 to 3, but the checkpoint holds layers.0.ffn.experts.4.w1",
 			"and 11 more",
-		},
+		}},
 	{name: "wrong dtype", n: 1,
 		edit: func(l *loose) { l.replace(is("norm.weight"), "F32", same) },
 		want: []string{
 			"00006-of-00007",
 			"tensor norm.weight: expected BF16 [160], found F32 [160]",
 			"of one release",
-		},
+		}},
 	{name: "wrong shape", n: 1,
 		edit: func(l *loose) { l.replace(is("head.weight"), "BF16", func([]int) []int { return []int{160, 48} }) },
 		want: []string{"tensor head.weight: expected BF16 [48 160], found BF16 [160 48]"}},
@@ -134,7 +142,7 @@ var damages = []struct {
 		want: []string{
 			"layers.1.ffn.gate.bias (F32 [6]) is missing",
 			"layers.1.ffn.gate.tid2eid I64 [48 2] is unknown",
-		},
+		}},
 	{name: "ratio 0 configured, 128 there", n: 1,
 		config: []string{"[0, 4, 4, 128, 0]", "[0, 4, 4, 0, 0]"},
 		want: []string{"00005-of-00007", "compress_ratios says 0 (no attn.compressor.ape) for layers.3, " +
@@ -144,12 +152,12 @@ var damages = []struct {
 		want: []string{
 			"says 4 (attn.compressor.ape [4 128]) for layers.3, but the checkpoint has 128 " +
 				"(attn.compressor.ape [128 64])",
-		},
+		}},
 	{name: "ratio 4 configured, none there", n: 1,
 		config: []string{"[0, 4, 4, 128, 0]", "[4, 4, 4, 128, 0]"},
 		want: []string{
 			"says 4 (attn.compressor.ape [4 128]) for layers.0, but the checkpoint has 0 (no attn.compressor.ape)",
-		},
+		}},
 	{name: "ratios shifted", n: 3,
 		config: []string{"[0, 4, 4, 128, 0]", "[4, 0, 4, 4, 0]"},
 		want:   []string{"for layers.0", "for layers.1", "for layers.3"}},
@@ -164,7 +172,7 @@ var damages = []struct {
 		want: []string{
 			"layers.2.ffn.experts.3.w1.scale: scale [2 1] is byte 255, which means NaN (the only one)",
 			"damaged",
-		},
+		}},
 	{name: "many NaN scales", n: 1,
 		edit: func(l *loose) {
 			for i := range 3 {
@@ -173,7 +181,7 @@ var damages = []struct {
 		},
 		want: []string{
 			"mtp.0.e_proj.scale: scale [0 1] is byte 255, which means NaN (3 such bytes in this tensor)",
-		},
+		}},
 	{name: "NaN code", n: 1,
 		edit: func(l *loose) { l.get("layers.0.attn.wkv.weight").Bytes[161] = 0x7F },
 		want: []string{"layers.0.attn.wkv.weight: element [1 1] is code 0x7F, which means NaN"}},
@@ -193,7 +201,7 @@ var damages = []struct {
 		want: []string{
 			"layers.1.ffn.gate.tid2eid: the row of token 7 names expert 6 in column 1, but the layer " +
 				"has 6 experts, 0 to 5",
-		},
+		}},
 	{name: "negative expert", n: 1,
 		edit: func(l *loose) {
 			copy(l.get("layers.1.ffn.gate.tid2eid").Bytes, []byte{255, 255, 255, 255, 255, 255, 255, 255})
@@ -254,4 +262,3 @@ var damages = []struct {
 		},
 		want: []string{"layers.0.xa", "layers.0.xj", "and 4 problems more"}},
 }
-

@@ -118,7 +118,8 @@ func (c config) block(r int, hash bool) []string {
 		"attn.wo_b.weight fp8<128x128>[D,G*R]", "attn.attn_sink f32[H]",
 	}
 	if r == 4 {
-		lines = append(lines, "attn.indexer.wq_b.weight fp8<128x128>[I,c,Q]", "attn.indexer.weights_proj.weight bf16[I,D]")
+		lines = append(lines, "attn.indexer.wq_b.weight fp8<128x128>[I,c,Q]")
+		lines = append(lines, "attn.indexer.weights_proj.weight bf16[I,D]")
 		lines = append(lines, compressor("attn.indexer.compressor", r, "c")...)
 	}
 	if r > 0 {
@@ -142,7 +143,8 @@ func compressor(at string, r int, dim string) []string {
 	}
 	return []string{
 		fmt.Sprintf("%s.ape f32[r=%d,%s]", at, r, dim), fmt.Sprintf("%s.wkv.weight bf16[%s,D]", at, dim),
-		fmt.Sprintf("%s.wgate.weight bf16[%s,D]", at, dim), fmt.Sprintf("%s.norm.weight bf16[%s]", at, strings.TrimPrefix(dim, "2*")),
+		fmt.Sprintf("%s.wgate.weight bf16[%s,D]", at, dim),
+		fmt.Sprintf("%s.norm.weight bf16[%s]", at, strings.TrimPrefix(dim, "2*")),
 	}
 }
 
@@ -153,7 +155,9 @@ func (c config) mtp() []string {
 }
 
 func (c config) readout() []string {
-	return []string{"hc_head_fn f32[hc,hc*D]", "hc_head_base f32[hc]", "hc_head_scale f32[one=1]", "norm.weight bf16[D]"}
+	return []string{
+		"hc_head_fn f32[hc,hc*D]", "hc_head_base f32[hc]", "hc_head_scale f32[one=1]", "norm.weight bf16[D]",
+	}
 }
 
 func atoi(t testing.TB, s string) int {

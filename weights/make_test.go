@@ -73,8 +73,10 @@ func TestMakeLayout(t *testing.T) {
 		files = append(files, e.Name())
 	}
 	shard := func(i int) string { return fmt.Sprintf("model-%05d-of-00007.safetensors", i) }
-	require.Equal(t, []string{"config.json", shard(1), shard(2), shard(3), shard(4), shard(5), shard(6), shard(7),
-		"model.safetensors.index.json"}, files)
+	require.Equal(t, []string{
+		"config.json", shard(1), shard(2), shard(3), shard(4), shard(5), shard(6), shard(7),
+		"model.safetensors.index.json",
+	}, files)
 	config, err := os.ReadFile(filepath.Join(dir, "config.json"))
 	require.NoError(t, err)
 	require.Equal(t, tinyConfig, string(config))
@@ -151,16 +153,17 @@ func TestMakeProgress(t *testing.T) {
 
 // TestMakeCannot lists models that Make has no values for; nothing may be left behind.
 func TestMakeCannot(t *testing.T) {
-	for text, want := range map[string]string{
-		`params p { weight x: i64[a=3,b=2] from "x" }`:                                           "is no table of experts",
-		`params p { weight x: fp8[a=3,b=2] from "x.weight" }`:                                    "stored as fp8 is not supported",
-		`params p { weight x: fp8<128x128,f32>[a=3,b=2] from "x.weight" }`:                       "is not supported",
-		`params p { weight t: i64[a=3,b=2] from "tid2eid" weight e: f32[c=1,a=3] from "e.*.w" }`: "1 experts cannot give 2",
-		`params p { }`: "has no weights",
+	for _, c := range []struct{ text, want string }{
+		{`params p { weight x: i64[a=3,b=2] from "x" }`, "is no table of experts"},
+		{`params p { weight x: fp8[a=3,b=2] from "x.weight" }`, "stored as fp8 is not supported"},
+		{`params p { weight x: fp8<128x128,f32>[a=3,b=2] from "x.weight" }`, "is not supported"},
+		{`params p { weight t: i64[a=3,b=2] from "tid2eid" weight e: f32[c=1,a=3] from "e.*.w" }`,
+			"1 experts cannot give 2"},
+		{`params p { }`, "has no weights"},
 	} {
-		m := parse(t, "module m from \"m\"\ndims zz=1\n"+text)
+		m := parse(t, "module m from \"m\"\ndims zz=1\n"+c.text)
 		parent := t.TempDir()
-		require.ErrorContains(t, Make(m, nil, filepath.Join(parent, "out"), MakeOptions{}), want)
+		require.ErrorContains(t, Make(m, nil, filepath.Join(parent, "out"), MakeOptions{}), c.want)
 		left, err := os.ReadDir(parent)
 		require.NoError(t, err)
 		require.Empty(t, left)
@@ -243,7 +246,9 @@ func moments(values []float64) (mean, sigma float64) {
 }
 
 func TestRecipeTables(t *testing.T) {
-	for name, counts := range map[string][]int{"fp4": fp4Counts, "fp8 scales": fp8Spread.counts, "fp4 scales": fp4Spread.counts} {
+	for name, counts := range map[string][]int{
+		"fp4": fp4Counts, "fp8 scales": fp8Spread.counts, "fp4 scales": fp4Spread.counts,
+	} {
 		sum := 0
 		for _, n := range counts {
 			sum += n

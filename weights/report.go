@@ -19,13 +19,15 @@ func (r *Report) JSON() ([]byte, error) {
 func (r *Report) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s\n", r.Dir, r.Model)
-	fmt.Fprintf(&b, "  %s, %s in %s\n", plural(r.Found.Tensors, "tensor"), size(r.Found.Bytes), plural(r.Files, "file"))
+	fmt.Fprintf(&b, "  %s, %s in %s\n",
+		plural(r.Found.Tensors, "tensor"), size(r.Found.Bytes), plural(r.Files, "file"))
 	fmt.Fprintf(&b, "  %s parameters, with MTP %s\n", parameters(r.Totals.Main), parameters(r.Totals.All))
 	b.WriteString("\n  layers\n")
 	for _, l := range r.Layers {
 		fmt.Fprintf(&b, "    %-16s %4d  %s\n", l.Kind, len(l.Instances), runs(l.Instances))
 	}
-	fmt.Fprintf(&b, "\n  %-18s %9s %14s   %s\n", "class", "tensors", "size", "largest |weight|"+sampleMark(r.Sampled))
+	fmt.Fprintf(&b, "\n  %-18s %9s %14s   largest |weight|%s\n",
+		"class", "tensors", "size", sampleMark(r.Sampled))
 	for _, c := range r.Classes {
 		fmt.Fprintf(&b, "  %-18s %9s %14s   %s\n", c.Class, grouped(int64(c.Tensors)), size(c.Bytes), largest(c))
 	}

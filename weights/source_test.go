@@ -195,7 +195,8 @@ params p {
 }`)
 	s := NewSource(other, c)
 	for name, want := range map[string]string{
-		"a": "tensor absent is missing", "b": "expected BF16 [3 4], found BF16 [48 160]", "c": "rows have an even length",
+		"a": "tensor absent is missing", "b": "expected BF16 [3 4], found BF16 [48 160]",
+		"c": "rows have an even length",
 	} {
 		_, err := s.Tensor("", other.Params[0].Weight(name))
 		require.ErrorContains(t, err, want)
@@ -251,7 +252,8 @@ func BenchmarkWiden(b *testing.B) {
 		"fp4": {ir.Quantised(ir.FP4, 1, 32), []safetensors.Tensor{
 			{DType: "I8", Shape: []int{rows, cols / 2}, Data: make([]byte, rows*cols/2)}, e8m0(rows, cols/32, 120)}},
 		"fp8": {ir.Quantised(ir.FP8, 128, 128), []safetensors.Tensor{
-			{DType: "F8_E4M3", Shape: []int{rows, cols}, Data: make([]byte, rows*cols)}, e8m0(rows/128, cols/128, 120)}},
+			{DType: "F8_E4M3", Shape: []int{rows, cols}, Data: make([]byte, rows*cols)},
+			e8m0(rows/128, cols/128, 120)}},
 		"bf16": {ir.Plain(ir.BF16), []safetensors.Tensor{
 			{DType: "BF16", Shape: []int{rows, cols}, Data: make([]byte, 2*rows*cols)}}},
 	} {

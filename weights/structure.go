@@ -39,8 +39,8 @@ func (v *view) ratios() (skip []string, out []finding) {
 	for _, key := range order {
 		at := places[key][0]
 		d := diag.New(diag.Span{File: v.files[at]}, "ratio",
-			"compress_ratios says %s for %s, but the checkpoint has %s there", ratioText(key.want, v.apeShape(at, true)),
-			list(places[key]), ratioText(key.got, v.apeShape(at, false)))
+			"compress_ratios says %s for %s, but the checkpoint has %s there",
+			ratioText(key.want, v.apeShape(at, true)), list(places[key]), ratioText(key.got, v.apeShape(at, false)))
 		out = append(out, told(d.WithHelp("correct compress_ratios in config.json, or take the config.json "+
 			"that belongs to these files")))
 	}
@@ -135,13 +135,13 @@ func (v *view) unknown(skip []string) []finding {
 func extraBlock(t safetensors.Tensor, instance string) *diag.Diagnostic {
 	d := diag.New(diag.Span{File: t.File}, "extra", "config.json has no %s, but the checkpoint holds %s",
 		instance, t.Name)
-	return d.WithHelp("compare num_hidden_layers and num_nextn_predict_layers in config.json with the checkpoint")
+	return d.WithHelp("compare num_hidden_layers and num_nextn_predict_layers in config.json with these files")
 }
 
 func extraExperts(t safetensors.Tensor, instance string, count int) *diag.Diagnostic {
 	d := diag.New(diag.Span{File: t.File}, "extra",
 		"config.json gives %s %d experts, 0 to %d, but the checkpoint holds %s", instance, count, count-1, t.Name)
-	return d.WithHelp("compare n_routed_experts in config.json with the checkpoint")
+	return d.WithHelp("compare n_routed_experts in config.json with these files")
 }
 
 // experts is the number of routed experts of an instance.

@@ -194,11 +194,7 @@ func named(v *ir.Value) bool {
 		return base(v.Name) != v.Def.Callee.Name
 	}
 	if len(v.Def.Results) > 1 {
-		for i, r := range v.Def.Op.Results() {
-			if v.Def.Results[i] == v {
-				return base(v.Name) != r || true
-			}
-		}
+		return true // each has its name in the op's signature
 	}
 	return base(v.Name) != v.Def.Op.Name
 }
@@ -302,11 +298,6 @@ func (p *plan) reclaim(v *variable) bool {
 		if s == v.slot {
 			p.free[v.repr] = append(p.free[v.repr][:i:i], p.free[v.repr][i+1:]...)
 			return true
-		}
-	}
-	for _, o := range p.vars {
-		if o != v && o.repr == v.repr && o.slot == v.slot && o.lastUse >= 0 {
-			return false
 		}
 	}
 	return false
