@@ -47,8 +47,8 @@ func (e *elaborator) report(at diag.Span, format string, args ...any) *diag.Diag
 	return d
 }
 
-// maxSteps bounds the work on hostile sources; the full model takes some thousand steps.
-const maxSteps = 1 << 14
+// maxSteps bounds the work on hostile sources; the largest model published takes some two thousand.
+const maxSteps = 1 << 16
 
 // step counts one unit of work and reports whether there may be more.
 func (f *frame) step(n node) bool {

@@ -111,6 +111,5 @@ func TestStepsSuffice(t *testing.T) {
 	config, _ := deepseekv4.Config("deepseek-v4-pro")
 	e, err := elaborate(Source{file, text}, Source{"pro.json", config}, ops.All)
 	require.NoError(t, err)
-	t.Log(e.steps)
 	require.Less(t, e.steps*4, maxSteps)
 }

@@ -1,7 +1,8 @@
 package ir
 
 import (
-	"fmt"
+	"strconv"
+	"strings"
 
 	"flagc/internal/diag"
 )
@@ -13,12 +14,13 @@ type Builder struct {
 	Module *Module
 	Func   *Func
 	used   map[string]bool
+	next   map[string]int // name.1 … name.(next-1) are used, so that long loops need no search
 	shared map[string]*Instr
 }
 
 // NewBuilder starts building f, whose parameters are set already.
 func NewBuilder(m *Module, f *Func) *Builder {
-	b := &Builder{Module: m, Func: f, used: map[string]bool{}, shared: map[string]*Instr{}}
+	b := &Builder{Module: m, Func: f, used: map[string]bool{}, next: map[string]int{}, shared: map[string]*Instr{}}
 	for _, a := range f.Args {
 		b.used[a.Name] = true
 	}
@@ -81,15 +83,26 @@ func (b *Builder) Call(f *Func, args []*Value, instance string, at diag.Span) *I
 // Unique returns name, or name.1, name.2, … if it is taken in the function.
 func (b *Builder) Unique(name string) string {
 	unique := name
-	for i := 1; b.used[unique]; i++ {
-		unique = fmt.Sprintf("%s.%d", name, i)
+	if b.used[name] {
+		i := max(1, b.next[name])
+		for unique = numbered(name, i); b.used[unique]; unique = numbered(name, i) {
+			i++
+		}
+		b.next[name] = i + 1
 	}
 	b.used[unique] = true
 	return unique
 }
 
+func numbered(name string, i int) string { return name + "." + strconv.Itoa(i) }
+
 // Rename gives a result the name that the model's author gave it; a value that has an author's name keeps it.
 func (b *Builder) Rename(v *Value, name string) {
 	delete(b.used, v.Name)
+	if dot := strings.LastIndexByte(v.Name, '.'); dot >= 0 {
+		if i, err := strconv.Atoi(v.Name[dot+1:]); err == nil {
+			b.next[v.Name[:dot]] = min(b.next[v.Name[:dot]], i)
+		}
+	}
 	v.Name = b.Unique(name)
 }

@@ -213,10 +213,10 @@ func plural(n int, word string) string {
 	return grouped(int64(n)) + " " + word + "s"
 }
 
-// grouped writes a number with commas between thousands.
+// grouped writes a count with commas between thousands.
 func grouped(n int64) string {
 	text := fmt.Sprint(n)
-	for at := len(text) - 3; at > 0 && text[at-1] != '-'; at -= 3 {
+	for at := len(text) - 3; at > 0; at -= 3 {
 		text = text[:at] + "," + text[at:]
 	}
 	return text

@@ -172,3 +172,47 @@ func TestValuesOnlyWhenAsked(t *testing.T) {
 	l.get("mtp.0.e_proj.scale").Bytes[0] = 255
 	require.NoError(t, Check(tinyModule(t), open(t, l.write()), CheckOptions{}))
 }
+
+// TestHostileShapes gives every tensor the same shape and dtype that it should not have: all that look at a
+// checkpoint must answer with words.
+func TestHostileShapes(t *testing.T) {
+	m := tinyModule(t)
+	intact := open(t, makeTiny(t))
+	for _, dtype := range []string{"F8_E8M0", "I64", "BOOL"} {
+		for _, shape := range [][]int{{}, {0}, {2}, {0, 3}, {3, 0}, {1, 1, 1, 1}} {
+			l := loosen(t, intact)
+			l.replace(func(string) bool { return true }, dtype, func([]int) []int { return shape })
+			dir := l.write()
+			c := open(t, dir)
+			require.Error(t, Check(m, c, CheckOptions{Values: true}))
+			r, err := Inspect(m, dir, InspectOptions{Full: true})
+			require.NoError(t, err)
+			require.NotEmpty(t, r.Problems)
+			require.NotEmpty(t, r.Text())
+			s := NewSource(m, c)
+			for _, set := range m.Params {
+				for _, w := range set.Weights {
+					_, err := s.Tensor(set.Instances[0], w)
+					require.ErrorContains(t, err, w.Tensor[len(w.Tensor)-4:])
+				}
+			}
+		}
+	}
+}
+
+func TestWords(t *testing.T) {
+	require.Equal(t, "1 tensor", plural(1, "tensor"))
+	require.Equal(t, "1,606 tensors", plural(1606, "tensor"))
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
+		require.Equal(t, want, grouped(n))
+	}
+	require.Equal(t, "a", list([]string{"a"}))
+	require.Equal(t, "a and b", list([]string{"a", "b"}))
+	require.Equal(t, "a, b and c", list([]string{"a", "b", "c"}))
+	require.Equal(t, "a, b, c and 2 more", list([]string{"a", "b", "c", "d", "e"}))
+	require.Equal(t, "12 B", size(12))
+	require.Equal(t, "148.65 GiB", size(159_609_485_896))
+	require.Equal(t, "284.33 billion", parameters(284_332_240_471))
+	require.Equal(t, "1, 2", firstOf([]string{"1", "2"}))
+	require.Equal(t, "1, 2, 3, 4, 5, 6, 7, 8, …", firstOf(strings.Split("1 2 3 4 5 6 7 8 9 10", " ")))
+}

@@ -2,16 +2,16 @@ package weights
 
 import (
 	"encoding/json"
-	"flag"
-	"os"
+	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-)
 
-var update = flag.Bool("update", false, "write golden files")
+	"flagc/internal/golden"
+)
 
 func TestClassOf(t *testing.T) {
 	for name, want := range map[string]Class{
@@ -144,8 +144,9 @@ func TestInspectNothing(t *testing.T) {
 	require.Error(t, err)
 }
 
-// TestFirstRows: a sample of a large tensor is whole rows of tiles with the scales that belong to them.
-func TestFirstRows(t *testing.T) {
+// TestBands: a sample of a large tensor is whole rows of tiles with the scales that belong to them, and all
+// bands together are the tensor.
+func TestBands(t *testing.T) {
 	m := parse(t, `module m from "m"
 params p {
   weight e: fp4<1x32>[n=1,r=3000,c=2048] from "ffn.experts.*.w1.weight"
@@ -159,9 +160,33 @@ params p {
 	for _, s := range r.Spread {
 		tiles += s.Tiles
 	}
-	const rows = sampleBytes / (2048 / 2) // of FP4, a multiple of 128
+	const rows = bandBytes / (2048 / 2) // of FP4, a multiple of 128
 	require.Equal(t, int64(rows/128*2048/128), tiles)
 	require.Empty(t, r.Problems)
+
+	full, err := Inspect(m, dir, InspectOptions{Full: true})
+	require.NoError(t, err)
+	tiles = 0
+	for _, s := range full.Spread {
+		tiles += s.Tiles
+	}
+	require.Equal(t, int64((3000+127)/128*2048/128), tiles)
+	// The largest weight over all bands is that over the whole.
+	s := NewSource(m, open(t, dir))
+	for _, w := range m.Params[0].Weights {
+		x, err := s.Tensor("", w)
+		require.NoError(t, err)
+		values := x.F
+		if x.Lazy != nil {
+			values = x.Slice(0)
+		}
+		largest := 0.0
+		for _, v := range values {
+			largest = max(largest, math.Abs(v))
+		}
+		at := slices.IndexFunc(full.Classes, func(c ClassReport) bool { return c.Class == ClassOf(w.Tensor) })
+		require.Equal(t, largest, full.Classes[at].Largest)
+	}
 }
 
 // TestReportGolden holds the text of a report.
@@ -169,11 +194,5 @@ func TestReportGolden(t *testing.T) {
 	r, err := Inspect(tinyModule(t), makeTiny(t), InspectOptions{Full: true})
 	require.NoError(t, err)
 	r.Dir = "tiny"
-	path := filepath.Join("testdata", "report.txt")
-	if *update {
-		require.NoError(t, os.WriteFile(path, []byte(r.Text()), 0o666))
-	}
-	want, err := os.ReadFile(path)
-	require.NoError(t, err)
-	require.Equal(t, string(want), r.Text())
+	golden.Check(t, filepath.Join("testdata", "report.txt"), r.Text())
 }

@@ -24,7 +24,7 @@ func (r *Report) Text() string {
 	fmt.Fprintf(&b, "  %s parameters, with MTP %s\n", parameters(r.Totals.Main), parameters(r.Totals.All))
 	b.WriteString("\n  layers\n")
 	for _, l := range r.Layers {
-		fmt.Fprintf(&b, "    %-16s %4d  %s\n", l.Kind, len(l.Instances), runs(l.Instances))
+		fmt.Fprintf(&b, "    %-16s %4d  %s\n", l.Kind, len(l.Instances), firstOf(l.Instances))
 	}
 	fmt.Fprintf(&b, "\n  %-18s %9s %14s   largest |weight|%s\n",
 		"class", "tensors", "size", sampleMark(r.Sampled))
@@ -115,8 +115,8 @@ func parameters(n int64) string {
 	return fmt.Sprintf("%.2f million", float64(n)/1e6)
 }
 
-// runs writes instances with consecutive even or odd numbers as they come, cut after eight.
-func runs(instances []string) string {
+// firstOf lists instances, cut after eight.
+func firstOf(instances []string) string {
 	const shown = 8
 	if len(instances) <= shown {
 		return strings.Join(instances, ", ")

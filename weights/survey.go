@@ -16,8 +16,9 @@ import (
 const (
 	// tile is the side of the squares that FP8 has one scale for.
 	tile = 128
-	// sampleBytes bounds what a survey by sample reads of a tensor, in whole rows of tiles, at least one.
-	sampleBytes = 1 << 20
+	// bandBytes is what a survey reads of a tensor at a time, and by sample altogether, give or take a row
+	// of tiles: widened it takes up to 16 times the memory.
+	bandBytes = 1 << 20
 )
 
 // reading is what a survey learns of one weight.
@@ -54,57 +55,75 @@ func (r *Report) survey(m *ir.Module, c *safetensors.Checkpoint, opts InspectOpt
 // middle one of every layer stand for the others.
 func sampled(e Tensor) bool { return e.Index <= 0 || e.Index == e.Weight.Count()/2 }
 
-// read measures a weight, or its first rows.
+// read measures a weight band by band, or its first band alone.
 func (v *view) read(i int, full bool) reading {
-	e, codes := v.expected[i], v.found[i]
-	elem := e.Weight.Value.Type.Elem
-	parts := []safetensors.Tensor{codes}
+	elem := v.expected[i].Weight.Value.Type.Elem
+	parts := v.found[i : i+1]
 	if elem.IsQuantised() {
 		if i+1 >= len(v.expected) || !v.fits(i+1) {
 			return reading{} // its scales are reported as missing or wrong
 		}
-		parts = append(parts, v.found[i+1])
+		parts = v.found[i : i+2]
 	}
-	if !full {
-		firstRows(parts, elem)
-	}
-	var out reading
-	for k := len(parts) - 1; k >= 0; k-- { // a NaN scale before the NaN weights that it makes
-		out.wrong = cmp.Or(out.wrong, checkValues(v.expected[i+k], parts[k]))
-	}
-	for _, x := range widen(elem, parts) {
-		if x == x {
-			out.largest = max(out.largest, math.Abs(x))
+	out := reading{spread: map[int]int64{}}
+	rows, height := bands(parts[0], elem)
+	for from := 0; from < rows; from += height {
+		now := band(parts, elem, from, min(from+height, rows))
+		out.add(elem, now)
+		if full {
+			continue
 		}
-	}
-	if elem.DType == ir.FP4 && len(parts) > 1 && len(parts[1].Shape) == 2 {
-		out.spread = spreads(parts[1], max(1, tile/elem.Rows), max(1, tile/elem.Cols))
+		for k := len(now) - 1; k >= 0; k-- { // a NaN scale before the NaN weights that it makes
+			out.wrong = cmp.Or(out.wrong, checkValues(v.expected[i+k], now[k]))
+		}
+		break
 	}
 	return out
 }
 
-// firstRows cuts a weight and its scales down to a sample of whole rows of tiles.
-func firstRows(parts []safetensors.Tensor, elem ir.Elem) {
-	codes := &parts[0]
-	if len(codes.Shape) == 0 || codes.Shape[0] == 0 {
-		return
+// add measures one band.
+func (r *reading) add(elem ir.Elem, parts []safetensors.Tensor) {
+	for _, x := range widen(elem, parts) {
+		if x == x {
+			r.largest = max(r.largest, math.Abs(x))
+		}
 	}
-	rows := codes.Shape[0]
-	perRow := len(codes.Data) / rows
-	keep := max(tile, sampleBytes/max(1, perRow)/tile*tile)
-	if keep >= rows {
-		return
-	}
-	cut(codes, keep)
-	if len(parts) > 1 {
-		cut(&parts[1], (keep+elem.Rows-1)/elem.Rows)
+	if elem.DType == ir.FP4 && len(parts) > 1 && len(parts[1].Shape) == 2 {
+		for exponents, tiles := range spreads(parts[1], max(1, tile/elem.Rows), max(1, tile/elem.Cols)) {
+			r.spread[exponents] += tiles
+		}
 	}
 }
 
-func cut(t *safetensors.Tensor, rows int) {
-	perRow := len(t.Data) / t.Shape[0]
-	t.Data = t.Data[:rows*perRow]
-	t.Shape = append([]int{rows}, t.Shape[1:]...)
+// bands divides a matrix into whole rows of tiles of about bandBytes; a vector is one band.
+func bands(t safetensors.Tensor, elem ir.Elem) (rows, height int) {
+	if len(t.Shape) < 2 || len(t.Data) == 0 {
+		return 1, 1
+	}
+	rows = t.Shape[0]
+	if elem.IsQuantised() && tile%elem.Rows != 0 {
+		return rows, rows
+	}
+	return rows, max(tile, bandBytes/(len(t.Data)/rows)/tile*tile)
+}
+
+// band is a weight and its scales cut down to the rows from ≤ r < to; from begins a row of scales.
+func band(parts []safetensors.Tensor, elem ir.Elem, from, to int) []safetensors.Tensor {
+	if len(parts[0].Shape) < 2 {
+		return parts
+	}
+	out := []safetensors.Tensor{cut(parts[0], from, to)}
+	if len(parts) > 1 {
+		out = append(out, cut(parts[1], from/elem.Rows, (to+elem.Rows-1)/elem.Rows))
+	}
+	return out
+}
+
+func cut(t safetensors.Tensor, from, to int) safetensors.Tensor {
+	perRow := len(t.Data) / max(1, t.Shape[0])
+	t.Data = t.Data[from*perRow : to*perRow]
+	t.Shape = append([]int{to - from}, t.Shape[1:]...)
+	return t
 }
 
 // spreads counts, over tiles of rows×cols scales, the difference between the largest and the smallest

@@ -68,7 +68,9 @@ func (a *app) load(name string, f *modelFlags, weights string) (*model, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.sources[source.Name], a.sources[config.Name] = source.Text, config.Text
+	for _, s := range []frontend.Source{source, config} {
+		a.sources[filepath.Base(s.Name)] = s.Text // diagnostics name files without their folders
+	}
 	m, err := frontend.Elaborate(source, config, ops.All)
 	if err != nil {
 		return nil, err

@@ -6,7 +6,9 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -140,4 +142,58 @@ func matches(name string, patterns []string) bool {
 		}
 	}
 	return false
+}
+
+// TestUpdateReachesEveryPackage holds that `go test ./... -update` is understood by every package with tests.
+func TestUpdateReachesEveryPackage(t *testing.T) {
+	knows := map[string]bool{}
+	eachGoFile(t, func(path string) {
+		if !strings.HasSuffix(path, "_test.go") {
+			return
+		}
+		dir := filepath.Dir(path)
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, path), nil, parser.ImportsOnly)
+		require.NoError(t, err)
+		for _, spec := range file.Imports {
+			knows[dir] = knows[dir] || spec.Path.Value == `"flagc/internal/golden"`
+		}
+		knows[dir] = knows[dir] || dir == "internal/golden"
+	})
+	for dir, ok := range knows {
+		require.True(t, ok, "the tests of %s do not know -update: add an update_test.go as its neighbours have", dir)
+	}
+}
+
+// vendors are words that belong into targets/ alone: elsewhere code asks for a trait.
+var vendors = regexp.MustCompile(`(?i)ascend|hygon|metax|kunlun|iluvatar|mthreads|moore ?threads|zhenwu|t-head|nvidia`)
+
+// orders are words that hold a vendor's name by accident.
+var orders = regexp.MustCompile(`(?i)ascending|descend`)
+
+func TestVendorsAreNamedInTargetsOnly(t *testing.T) {
+	eachGoFile(t, func(path string) {
+		if strings.HasSuffix(path, "_test.go") || !within(path, []string{"passes", "codegen", "ir", "frontend", "runtime"}) {
+			return
+		}
+		text, err := os.ReadFile(filepath.Join(root, path))
+		require.NoError(t, err)
+		for i, line := range strings.Split(string(text), "\n") {
+			if word := vendors.FindString(orders.ReplaceAllString(line, "")); word != "" {
+				t.Errorf("%s:%d names %q", path, i+1, word)
+			}
+		}
+	})
+}
+
+// fileLimit is the length above which a file is several rooms in one.
+const fileLimit = 450
+
+func TestFilesStaySmall(t *testing.T) {
+	eachGoFile(t, func(path string) {
+		text, err := os.ReadFile(filepath.Join(root, path))
+		require.NoError(t, err)
+		if lines := strings.Count(string(text), "\n"); lines > fileLimit && !strings.HasSuffix(path, "_test.go") {
+			t.Errorf("%s has %d lines, more than %d", path, lines, fileLimit)
+		}
+	})
 }

@@ -1,0 +1,3 @@
+package compare
+
+import _ "flagc/internal/golden" // go test ./... -update reaches every package

@@ -1,0 +1,3 @@
+package ops_test
+
+import _ "flagc/internal/golden" // go test ./... -update reaches every package

@@ -1,0 +1,3 @@
+package atomicfile
+
+import _ "flagc/internal/golden" // go test ./... -update reaches every package
