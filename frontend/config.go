@@ -31,7 +31,7 @@ func (e *elaborator) configure(cfg Source) {
 	}
 	c.root = root
 	if root.Kind() != strictjson.Object {
-		c.report(c.place(root), "a configuration is a JSON object, not %s", kindWord(root))
+		c.report(c.place(root), "a configuration is a JSON object, not %s", root.Kind())
 		return
 	}
 	var items []*ConfigItem
@@ -260,5 +260,3 @@ func (c *config) jsonError(err error) {
 	}
 	c.report(span, "%s", message)
 }
-
-func kindWord(v strictjson.Value) string { return "a JSON " + v.Kind().String() }

@@ -49,13 +49,13 @@ func TestMistakes(t *testing.T) {
 	src, cfg := tiny(t)
 	var out strings.Builder
 	for _, x := range mistakes {
-		src, cfg := src, cfg
-		at := &src.Text
+		at := src.Text
 		if x.json {
-			at = &cfg.Text
+			at = cfg.Text
 		}
-		require.Equal(t, 1, strings.Count(*at, x.old), "%s: %q must stand in the text once", x.name, x.old)
-		*at = strings.Replace(*at, x.old, x.new, 1)
+		require.Equal(t, 1, strings.Count(at, x.old), "%s: %q must stand in the text once", x.name, x.old)
+		changed := x.apply(src, cfg)
+		src, cfg := changed[0], changed[1]
 		_, err := Elaborate(src, cfg, ops.All)
 		if !assert.Error(t, err, x.name) {
 			continue

@@ -47,6 +47,10 @@ type body struct {
 // build makes the IR function of a layer or an entry for one mode, or nil after errors.
 func (e *elaborator) build(what body, inst *instance, mode ir.Mode) *ir.Func {
 	out := &ir.Func{Name: what.name, Mode: mode, Doc: e.src.doc(what.at), Params: inst.params, Span: e.src.span(what.at)}
+	if e.mod.Func(out.FullName()) != nil {
+		e.report(e.src.span(what.at), "the name %s is taken by a kind of layer", what.name).WithHelp("choose another name")
+		return nil
+	}
 	scope := newScope(inst.scope)
 	f := &frame{elaborator: e, scope: scope}
 	for name, value := range map[string]bool{"prefill": mode == ir.Prefill, "decode": mode == ir.Decode} {
@@ -152,7 +156,7 @@ func (f *frame) declare(name *Name, into *scope) bool {
 	return true
 }
 
-// reserved are the names that mean the same everywhere.
-var reserved = map[string]bool{"b": true, "s": true, "p": true, "m": true, "true": true, "false": true, "inf": true,
+// reserved are the names that mean the same everywhere, in models or in the text of the IR.
+var reserved = map[string]bool{"params": true, "b": true, "s": true, "p": true, "m": true, "true": true, "false": true, "inf": true,
 	"prefill": true, "decode": true, "min": true,
 	"bf16": true, "f32": true, "fp8": true, "fp4": true, "i32": true, "i64": true}

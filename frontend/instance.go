@@ -3,11 +3,15 @@ package frontend
 import (
 	"fmt"
 	"math"
+	"regexp"
 
 	"flagc/ir"
 )
 
 var infinity = math.Inf(1)
+
+// pathName is what may stand behind at.
+var pathName = regexp.MustCompile(`^[A-Za-z_]\w*(\.\w+)*$`)
 
 // instance is a module with its static arguments: the names that its function sees.
 type instance struct {
@@ -150,7 +154,10 @@ func (f *frame) subMember(inst *instance, s *Sub) {
 	}
 	name := s.Name.Text
 	if s.At != nil {
-		name = *s.At
+		if name = *s.At; name != "" && !pathName.MatchString(name) {
+			f.fail(s.node, "%q is no part of a tensor's name", name).WithHelp("letters, digits, _ and dots, or \"\" for none")
+			return
+		}
 	}
 	p := &part{decl: s, array: s.Array != nil}
 	inst.parts = append(inst.parts, p)

@@ -22,6 +22,15 @@ func (f *frame) layerInstance(inner *frame, decl *Module, prefix string) *instan
 		k.params.Instances = append(k.params.Instances, prefix)
 		return &instance{decl: decl, kind: k, prefix: prefix}
 	}
+	for taken := true; taken; {
+		taken = name == "main"
+		for _, other := range f.kinds {
+			taken = taken || other.name == name
+		}
+		if taken {
+			name += "_"
+		}
+	}
 	k := &kind{name: name, funcs: map[ir.Mode]*ir.Func{}}
 	k.params = &ir.Params{Name: name, Instances: []string{prefix}, Span: f.span(decl.node)}
 	k.inst = &instance{decl: decl, scope: inner.scope, params: k.params}
@@ -32,7 +41,7 @@ func (f *frame) layerInstance(inner *frame, decl *Module, prefix string) *instan
 }
 
 // kindName joins the layer's name with what tells its kinds apart: the label of a value that has one
-// ("csa"), the value of another, the name of a condition that holds. The key also tells equal names apart.
+// ("csa"), the value of another, the name of a condition that holds. The key tells kinds apart in any case.
 func kindName(decl *Module, s *scope) (name, key string) {
 	name, key = decl.Name.Text, decl.Name.Text
 	for _, p := range decl.Params {

@@ -14,6 +14,16 @@ type mistake struct {
 	several  bool
 }
 
+// apply makes the mistake.
+func (x mistake) apply(src, cfg Source) [2]Source {
+	if x.json {
+		cfg.Text = strings.Replace(cfg.Text, x.old, x.new, 1)
+	} else {
+		src.Text = strings.Replace(src.Text, x.old, x.new, 1)
+	}
+	return [2]Source{src, cfg}
+}
+
 // longSums doubles the text of a size with every line.
 var longSums = func() string {
 	text := "  let x0 = m + W\n"
@@ -79,6 +89,9 @@ var mistakes = []mistake{
 	{name: "module holds itself", old: "  weight gate bf16[E, D]", new: "  sub again = experts(hash)\n  weight gate bf16[E, D]"},
 	{name: "layer without types", old: "func (x bf16[b, s, D], ids i32[b, s])", new: "func (x, ids i32[b, s])"},
 
+	{name: "no name for a tensor", old: "sub    ffn = experts(hash)", new: "sub    ffn = experts(hash) at \"f f\""},
+	{name: "name of a layer for an entry", old: "entry main(", new: "entry block_short("},
+
 	// Calls.
 	{name: "wrong axis", old: "linear(q, wb)", new: "linear(x, wb)"},
 	{name: "wrong weight", old: "linear(f, back)", new: "linear(f, wb)"},
@@ -122,6 +135,10 @@ var mistakes = []mistake{
 	{name: "division by zero", old: "let window = r == 0 ? 16 : r", new: "let window = 16 / (r - r)"},
 	{name: "no choice", old: "r == 0 ? 16 : r", new: "r ? 16 : r"},
 	{name: "overflow", old: "let window = r == 0 ? 16 : r", new: "let window = 1000000 * 1000000 * 1000000"},
+	{name: "negative axis", old: "weight norm bf16[Q]", new: "weight norm bf16[Q - 2 * Q]"},
+	{name: "negative number in a size", old: "ring_write(seen, q, window: window)", new: "take(seen, n: p - (0 - 4))"},
+	{name: "negative size", old: "ring_write(seen, q, window: window)", new: "take(seen, n: 0 - 4)"},
+	{name: "broken escape", old: `trace "attn"`, new: `trace "att\q"`},
 	{name: "endless text", old: "  let window = r", new: longSums + "  let window = r"},
 	{name: "endless work", old: "  for l < L {", new: "  for i < 4096 {\n    for j < 4096 {\n      x = add(x, x)\n    }\n  }\n  for l < L {"},
 	{name: "long loop", old: "for l < L {", new: "for l < 5000 {"},

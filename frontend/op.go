@@ -88,6 +88,10 @@ func (f *frame) attribute(op *ir.Op, have ir.Attrs, a argument) (any, bool) {
 	v, ok := f.static(a.result, a.expr.node, "the attribute "+a.name)
 	switch x := v.(type) {
 	case integer:
+		if x.negative() && decl.Kind == ir.SizeAttr {
+			f.fail(a.node, "the attribute %s is a size and cannot be %s", a.name, show(x))
+			return nil, false
+		}
 		return x.dim(), ok
 	case list:
 		f.fail(a.node, "the attribute %s must be %s, not a list", a.name, decl.Kind)

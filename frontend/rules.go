@@ -17,15 +17,15 @@ func (c *config) int(s *Setting, v strictjson.Value) (int, bool) {
 	least := int64(1)
 	for _, r := range s.Rules {
 		if r.AtLeast != nil || r.OneOf != nil {
-			least = math.MinInt64
+			least = 0
 		}
 	}
 	switch {
 	case err != nil:
 		c.refuse(s, v, "%s must be an integer, but is %s", nameOf(v), c.textOf(v))
 	case k < least:
-		c.refuse(s, v, "%s must be positive, but is %d", nameOf(v), k)
-	case k > maxConfig || k < -maxConfig:
+		c.refuse(s, v, "%s must be %s, but is %d", nameOf(v), map[int64]string{0: "at least 0", 1: "positive"}[least], k)
+	case k > maxConfig:
 		c.refuse(s, v, "%s is %d, out of the range that a model can have", nameOf(v), k)
 	default:
 		return int(k), true

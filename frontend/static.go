@@ -41,6 +41,10 @@ func (n integer) literal() (int, bool) {
 	return k, ok && n.text == strconv.Itoa(k)
 }
 
+func (n integer) fixed() bool { _, ok := n.size.IsConst(); return ok }
+
+func (n integer) negative() bool { k, ok := n.size.IsConst(); return ok && k < 0 }
+
 // maxInteger keeps products of integers far from overflow; sizes in IR text have the same bound.
 const maxInteger = 1 << 40
 
@@ -59,6 +63,9 @@ func arith(op byte, x, y integer) (integer, error) {
 	out := integer{binds: map[byte]int{'+': 1, '-': 1, '*': 2, '/': 2, 'm': 3}[op]}
 	if k, ok := y.size.IsConst(); ok && k == 0 && op == '/' {
 		return out, fmt.Errorf("%s / %s divides by zero", x.text, y.text)
+	}
+	if x.negative() != y.negative() && !(x.fixed() && y.fixed()) {
+		return out, fmt.Errorf("%s %c %s: a size cannot be computed with a negative number", x.text, op, y.text)
 	}
 	if op == '*' && overflows(x, y) {
 		return out, fmt.Errorf("%s * %s is out of range", x.text, y.text)

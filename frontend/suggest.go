@@ -32,11 +32,14 @@ func (f *frame) suggest(run func(*frame, []argument) result, args []argument) {
 // fitting finds a value of the same kind that makes the call succeed in place of argument i.
 func (f *frame) fitting(run func(*frame, []argument) result, args []argument, i int) (string, *ir.Value) {
 	now := args[i].values[0]
+	same := func(n *entity) bool {
+		return n.value != nil && n.value != now && (n.value.Kind == ir.WeightValue) == (now.Kind == ir.WeightValue)
+	}
+	// A vector fits many places that want a matrix, so weights of another rank are offered by their names only.
 	names := f.scope.visible(func(n *entity) bool {
-		return n.value != nil && n.value != now && len(n.value.Type.Dims) == len(now.Type.Dims) &&
-			(n.value.Kind == ir.WeightValue) == (now.Kind == ir.WeightValue)
+		return same(n) && (now.Kind != ir.WeightValue || len(n.value.Type.Dims) == len(now.Type.Dims))
 	})
-	if near := diag.Nearest(args[i].text, names); near != "" {
+	if near := diag.Nearest(args[i].text, f.scope.visible(same)); near != "" {
 		names = append([]string{near}, names...)
 	}
 	for _, name := range names {

@@ -22,6 +22,9 @@ func syntaxError(s *source, err error) *diag.Diagnostic {
 	span := s.span(node{Pos: at.Position(), EndPos: at.Position()})
 	var unexpected *participle.UnexpectedTokenError
 	if !errors.As(err, &unexpected) {
+		if strings.Contains(at.Message(), "invalid quoted string") {
+			return diag.New(span, "", "the string that begins here has an unknown escape").WithHelp(`a backslash is written \\`)
+		}
 		return diag.New(span, "", "%s", at.Message())
 	}
 	t := unexpected.Unexpected

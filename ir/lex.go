@@ -261,7 +261,7 @@ func (p *parser) wholeSize() (Size, error) {
 const maxNesting = 64
 
 // maxSize bounds constants in sizes, so that products of a few of them stay far from overflow.
-const maxSize = 1 << 40
+const maxSize = 1<<31 - 1
 
 // size parses sums (level 0), products (1) and factors (2).
 func (p *parser) size(level int) Size {

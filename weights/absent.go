@@ -74,9 +74,9 @@ func (v *view) lostExperts(instance string, lost []int) (rest []int, out []findi
 	if len(gone) == 0 {
 		return rest, nil
 	}
-	who := fmt.Sprintf("%s: of its %d routed experts %s", instance, v.experts(instance), verb(gone))
+	who := fmt.Sprintf("%s: of %d routed experts, number %s", instance, v.experts(instance), verb(gone))
 	if len(gone) == v.experts(instance) {
-		who = fmt.Sprintf("%s: all of its %d routed experts are", instance, len(gone))
+		who = fmt.Sprintf("%s: all %d routed experts are", instance, len(gone))
 	}
 	d := diag.New(diag.Span{File: v.home(instance)}, "missing", "%s missing: %s", who, plural(tensors, "tensor"))
 	d.Help = "compare n_routed_experts in config.json; if it is right, " + incomplete
@@ -94,19 +94,33 @@ func (v *view) lostTensors(lost []int) []finding {
 	return all.findings(", and so are %s more of %s")
 }
 
+// lostTensor is the problem of one missing tensor. A tensor of its layer that the model does not know and
+// that is stored alike may be it under another name.
 func (v *view) lostTensor(e Tensor) *diag.Diagnostic {
 	d := diag.New(diag.Span{File: v.home(e.Instance)}, "missing", "tensor %s (%s %v) is missing",
 		e.Name, e.DType, e.Shape)
 	var strangers []string
+	near := ""
 	for _, t := range v.extra {
-		if instanceOf(t.Name) == e.Instance {
-			strangers = append(strangers, t.Name)
+		if instanceOf(t.Name) != e.Instance || differs(e, t) != nil {
+			continue
+		}
+		strangers = append(strangers, t.Name)
+		if near == "" && diag.Nearest(t.Name, []string{e.Name}) != "" {
+			near = t.Name // near enough for a name of its length
 		}
 	}
-	if near := diag.Nearest(e.Name, strangers); near != "" {
-		return d.WithHelp("the checkpoint has %s, which the model does not know; rename it if it is the same", near)
+	if best := diag.Nearest(e.Name, strangers); best != "" {
+		near = best
 	}
-	return d.WithHelp("%s", incomplete)
+	switch {
+	case near != "":
+		return d.WithHelp("the checkpoint has %s, which the model does not know; if it is the same, rename it",
+			near)
+	case isGateChoice(e.Name):
+		return d.WithHelp(hashHelp)
+	}
+	return d.WithHelp(incomplete)
 }
 
 // home is the file that tensors of an instance are in, or the folder when there is none.

@@ -45,10 +45,10 @@ var damages = []struct {
 		want: []string{"mtp.0 is missing altogether: 75 tensors"}},
 	{name: "experts of a layer missing", n: 1,
 		edit: func(l *loose) { l.dropPrefix("layers.3.ffn.experts.") },
-		want: []string{"layers.3: all of its 6 routed experts are missing: 36 tensors", "n_routed_experts"}},
+		want: []string{"layers.3: all 6 routed experts are missing: 36 tensors", "n_routed_experts"}},
 	{name: "one expert missing", n: 1,
 		edit: func(l *loose) { l.dropPrefix("layers.3.ffn.experts.4.") },
-		want: []string{"layers.3: of its 6 routed experts 4 is missing: 6 tensors"}},
+		want: []string{"layers.3: of 6 routed experts, number 4 is missing: 6 tensors"}},
 	{name: "some experts missing, one in part", n: 2,
 		edit: func(l *loose) {
 			l.dropPrefix("layers.3.ffn.experts.1.")
@@ -56,7 +56,7 @@ var damages = []struct {
 			l.drop("layers.3.ffn.experts.0.w2.weight")
 		},
 		want: []string{
-			"of its 6 routed experts 1 and 5 are missing: 12 tensors",
+			"of 6 routed experts, number 1 and 5 are missing: 12 tensors",
 			"layers.3.ffn.experts.0.w2.weight (I8 [160 32]) is missing",
 		}},
 	{name: "unknown tensor", n: 1,
@@ -87,6 +87,7 @@ var damages = []struct {
 			})
 		},
 		want: []string{"wq_a.scale (F8_E8M0 [1 2]) is missing, and so are 3 more",
+			"the checkpoint has layers.0.attn.wq_a.weight_scale_inv",
 			"wq_a.weight_scale_inv F8_E8M0 [1 2] is unknown",
 			"so are 3 more of layers.*.attn.wq_a.weight_scale_inv"}},
 	{name: "more layers than configured", n: 1,
@@ -140,8 +141,8 @@ var damages = []struct {
 	{name: "hash layers differ", n: 2,
 		config: []string{`"num_hash_layers": 2`, `"num_hash_layers": 1`},
 		want: []string{
-			"layers.1.ffn.gate.bias (F32 [6]) is missing",
-			"layers.1.ffn.gate.tid2eid I64 [48 2] is unknown",
+			"layers.1.ffn.gate.bias (F32 [6]) is missing", "compare num_hash_layers",
+			"layers.1.ffn.gate.tid2eid I64 [48 2] is unknown", "compare num_hash_layers",
 		}},
 	{name: "ratio 0 configured, 128 there", n: 1,
 		config: []string{"[0, 4, 4, 128, 0]", "[0, 4, 4, 0, 0]"},

@@ -1,15 +1,18 @@
 package weights_test
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"flagc/frontend"
 	"flagc/ir"
+	"flagc/ir/eval"
 	"flagc/ir/ops"
 	"flagc/models/deepseekv4"
 	"flagc/runtime/safetensors"
@@ -108,4 +111,62 @@ func TestModelReport(t *testing.T) {
 	require.False(t, slices.ContainsFunc(r.Classes, func(c weights.ClassReport) bool {
 		return c.Class == weights.Unclassified
 	}))
+}
+
+// TestMadeModelIsHealthy runs the built-in small model on made weights: what layers add to the streams
+// neither dies nor explodes, the router spreads tokens over experts, and logits tell tokens apart. The bounds
+// are a factor of three beyond what comes out; a wrong power of two anywhere would show.
+func TestMadeModelIsHealthy(t *testing.T) {
+	config, _ := deepseekv4.Config("deepseek-v4-nano")
+	m := elaborate(t, config)
+	dir := filepath.Join(t.TempDir(), "nano")
+	require.NoError(t, weights.Make(m, []byte(config), dir, weights.MakeOptions{Seed: 5}))
+	c, err := safetensors.OpenCheckpoint(dir)
+	require.NoError(t, err)
+	defer c.Close()
+	prompt := make([]int32, 40)
+	for i := range prompt {
+		prompt[i] = int32(i * 37 % 256)
+	}
+	traced := 0
+	r, err := eval.Generate(m, weights.NewSource(m, c), eval.Request{
+		Prompt: [][]int32{prompt}, MaxNew: 3, MTP: true,
+		Trace: func(name string, x *ir.Tensor) {
+			traced++
+			switch {
+			case strings.HasSuffix(name, ".attn"), strings.HasSuffix(name, ".ffn"):
+				requireWithin(t, 0.05, 1.5, rms(x.F), name)
+			case strings.HasSuffix(name, ".out"):
+				requireWithin(t, 0.3, 5, rms(x.F), name)
+			case strings.HasPrefix(name, "prefill") && strings.HasSuffix(name, ".gate.experts"):
+				chosen := map[int32]bool{}
+				for _, e := range x.I {
+					chosen[e] = true
+				}
+				require.Greater(t, len(chosen), 10, "%s: of 16 experts", name)
+			}
+		},
+	})
+	require.NoError(t, err)
+	require.Greater(t, traced, 100)
+	all := append([]*ir.Tensor{r.Prefill, r.PrefillMTP}, r.Decode...)
+	for i, logits := range all {
+		requireWithin(t, 0.5, 8, rms(logits.F), "logits")
+		require.NotEqual(t, all[(i+1)%len(all)].F, logits.F)
+	}
+}
+
+func requireWithin(t *testing.T, low, high, got float64, name string) {
+	t.Helper()
+	require.GreaterOrEqual(t, got, low, name)
+	require.LessOrEqual(t, got, high, name)
+}
+
+// rms is the root of the mean square.
+func rms(x []float64) float64 {
+	sum := 0.0
+	for _, v := range x {
+		sum += v * v
+	}
+	return math.Sqrt(sum / float64(len(x)))
 }

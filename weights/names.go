@@ -16,7 +16,17 @@ const (
 	apeName = "attn.compressor.ape"
 	// hashTable holds for each token id the experts that it goes to.
 	hashTable = "tid2eid"
+	// gateBias steers the choice of experts in layers without such a table.
+	gateBias = "gate.bias"
 )
+
+// isGateChoice reports whether a tensor is one of the two of which a layer has either.
+func isGateChoice(name string) bool {
+	return strings.HasSuffix(name, hashTable) || strings.HasSuffix(name, gateBias)
+}
+
+const hashHelp = "compare num_hash_layers in config.json with these files: " +
+	"the first layers choose experts by a table (tid2eid), the others by score (gate.bias)"
 
 // Class groups tensors as a person thinks of them; reports add up by class.
 type Class string

@@ -14,17 +14,17 @@ import (
 // so that any part of any tensor can be made on its own, in any order, with the same result everywhere.
 type stream uint64
 
-// golden is 2^64 divided by the golden ratio, made odd: the step of Weyl sequences.
-const golden = 0x9E3779B97F4A7C15
+// weyl is 2^64 divided by the golden ratio, made odd: the step of a Weyl sequence.
+const weyl = 0x9E3779B97F4A7C15
 
 func newStream(seed uint64, name string) stream {
 	h := fnv.New64a()
 	h.Write([]byte(name))
-	return stream(mix(mix(seed+golden) ^ h.Sum64()))
+	return stream(mix(mix(seed+weyl) ^ h.Sum64()))
 }
 
 // word is the i-th random word.
-func (s stream) word(i uint64) uint64 { return mix(uint64(s) + (i+1)*golden) }
+func (s stream) word(i uint64) uint64 { return mix(uint64(s) + (i+1)*weyl) }
 
 // mix spreads every bit over the whole word: two rounds of multiply and xor-shift, with the constants of
 // SplitMix64.

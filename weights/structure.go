@@ -153,7 +153,7 @@ func (v *view) experts(instance string) int {
 }
 
 // stranger is the problem of one unexpected tensor. Only tensors of its own layer are compared, with its
-// missing ones first, since a misspelt tensor is missing under its right name.
+// missing ones first, since a misspelt tensor is missing under its right name: where dtype and shape agree.
 func (v *view) stranger(t safetensors.Tensor, instance string) *diag.Diagnostic {
 	_, index := pattern(t.Name)
 	var lost, there []string
@@ -162,9 +162,9 @@ func (v *view) stranger(t safetensors.Tensor, instance string) *diag.Diagnostic 
 		if e.Index >= 0 && e.Index != index {
 			continue
 		}
-		if v.missing(i) {
+		if v.missing(i) && differs(e, t) == nil {
 			lost = append(lost, e.Name)
-		} else {
+		} else if !v.missing(i) {
 			there = append(there, e.Name)
 		}
 	}
@@ -172,6 +172,9 @@ func (v *view) stranger(t safetensors.Tensor, instance string) *diag.Diagnostic 
 		t.Name, t.DType, t.Shape)
 	if near := diag.Nearest(t.Name, lost); near != "" {
 		return d.WithHelp("did you mean %s, which is missing?", near)
+	}
+	if isGateChoice(t.Name) {
+		return d.WithHelp(hashHelp)
 	}
 	if near := diag.Nearest(t.Name, there); near != "" {
 		return d.WithHelp("the nearest name that is known, %s, is there as well; remove this tensor", near)

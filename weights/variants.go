@@ -85,7 +85,7 @@ var storages = []struct {
 			return e.Role == Elements && e.DType == "I8" && t.DType == "BF16"
 		},
 		"this checkpoint was widened to BF16",
-		"use the published files, whose experts are FP4; --precision bf16 widens them on the way to a device",
+		"use the published files, whose experts are FP4; they are widened on the way to a device that needs it",
 	},
 	{
 		(*view).narrowScales,

@@ -61,7 +61,7 @@ func (e *emitter) arg(i int) string {
 	if a.Kind == ir.WeightValue {
 		return "l." + e.g.sets[e.p.f.Params].paths[a.Name]
 	}
-	if r := rules[e.in.Op]; r != nil && r.weights[i] != asFloats {
+	if r := e.g.rules[e.in.Op]; r != nil && r.weights[i] != asFloats {
 		return e.fail("operand %d must be a weight", i)
 	}
 	v, err := e.p.value(a)
@@ -136,7 +136,8 @@ func (e *emitter) size(name string) string {
 
 // rounds says whether result i is stored as bf16.
 func (e *emitter) rounds(i int) string {
-	return strconv.FormatBool(e.in.Results[i].Type.Elem == ir.Plain(ir.BF16))
+	r := e.in.Results[i]
+	return strconv.FormatBool(r.Type.Elem == ir.Plain(ir.BF16) || e.p.rounded[r])
 }
 
 // attr is an attribute: a named constant where the op has the same one everywhere, else its value.

@@ -11,7 +11,7 @@ import (
 // initialisms are words that Go writes in capitals.
 var initialisms = map[string]string{
 	"csa": "CSA", "hca": "HCA", "swa": "SWA", "mtp": "MTP", "hc": "HC", "kv": "KV", "id": "ID", "ids": "IDs",
-	"fp4": "FP4", "fp8": "FP8", "bf16": "BF16", "rms": "RMS", "moe": "MoE",
+	"fp4": "FP4", "fp8": "FP8", "bf16": "BF16", "rms": "RMS", "moe": "MoE", "ffn": "FFN",
 }
 
 // camel turns "attn.kv_cache" into attnKVCache, or AttnKVCache if exported.

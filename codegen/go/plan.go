@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"flagc/ir"
+	"flagc/ir/ops"
 )
 
 // repr is how the program holds a value.
@@ -27,8 +28,7 @@ type variable struct {
 	size    string // Go expression of the number of elements
 	types   []string
 	lastUse int
-	param   string // Go name if it is a parameter
-	state   *ir.State
+	param   string // Go expression if it is a parameter or a state
 	slot    int
 	bytes   int // at a typical call, to match slots
 	values  []*ir.Value
@@ -49,14 +49,16 @@ type plan struct {
 	slots [3][]int
 	// params in order: results, then arguments
 	results, args []*variable
-	copies        map[int]*ir.Value // results that are not computed in place
+	copies        map[int]*ir.Value  // results that are not computed in place
+	rounded       map[*ir.Value]bool // float32 results that only a cast to bf16 reads: their kernel rounds
 }
 
 const afterAll = 1 << 30
 
 func newPlan(g *generator, f *ir.Func) (*plan, error) {
 	p := &plan{g: g, f: f, of: map[*ir.Value]*variable{}, root: map[*ir.Value]*ir.Value{},
-		last: map[*ir.Value]int{}, copies: map[int]*ir.Value{}}
+		last: map[*ir.Value]int{}, copies: map[int]*ir.Value{}, rounded: map[*ir.Value]bool{}}
+	p.absorbCasts()
 	p.findRoots()
 	p.findLastUses()
 	p.parameters()
@@ -72,6 +74,28 @@ func newPlan(g *generator, f *ir.Func) (*plan, error) {
 	}
 	p.assignNames()
 	return p, nil
+}
+
+// absorbCasts finds the float32 results whose only reader is a cast to bf16.
+func (p *plan) absorbCasts() {
+	uses := map[*ir.Value]int{}
+	for _, in := range p.f.Body {
+		for _, a := range in.Args {
+			uses[a]++
+		}
+	}
+	for _, v := range p.f.Return {
+		uses[v]++
+	}
+	for _, in := range p.f.Body {
+		if in.Op != ops.Cast || in.Results[0].Type.Elem != ir.Plain(ir.BF16) {
+			continue
+		}
+		v := in.Args[0]
+		if uses[v] == 1 && v.Def != nil && v.Def.Trace == "" && rules[v.Def.Op] != nil && rules[v.Def.Op].canRound {
+			p.rounded[v] = true
+		}
+	}
 }
 
 // findRoots follows views and state updates to the value that owns the elements.
@@ -133,7 +157,7 @@ func (p *plan) parameters() {
 	}
 	for _, s := range p.f.Params.States {
 		v := p.variable(s.Value)
-		v.state = s
+		v.param = "l.state." + p.g.sets[p.f.Params].states[s.Value.Name]
 		p.of[s.Value] = v
 	}
 	for i, r := range p.f.Return {
@@ -185,7 +209,7 @@ func reprOf(v *ir.Value) repr {
 	return floats
 }
 
-// named reports whether a person named the value: otherwise it is called like its op, or its callee.
+// named reports whether a person named the value: otherwise it is called like its op, its callee or a weight.
 func named(v *ir.Value) bool {
 	if v.Def == nil {
 		return true
@@ -195,6 +219,11 @@ func named(v *ir.Value) bool {
 	}
 	if len(v.Def.Results) > 1 {
 		return true // each has its name in the op's signature
+	}
+	for _, a := range v.Def.Args {
+		if a != nil && a.Kind == ir.WeightValue && a.Name == base(v.Name) {
+			return false
+		}
 	}
 	return base(v.Name) != v.Def.Op.Name
 }
@@ -220,7 +249,7 @@ func (p *plan) place(i int, in *ir.Instr, j int) error {
 		}
 	}
 	if want.base == "" {
-		want.hint = hint(in)
+		want.hint = p.hint(in)
 	}
 	want.slot = p.takeSlot(want)
 	want.field = true
@@ -313,7 +342,7 @@ func (p *plan) release(i int) {
 }
 
 // hint names a value after what it was computed from, when nobody named it.
-func hint(in *ir.Instr) string {
+func (p *plan) hint(in *ir.Instr) string {
 	if in.Op == nil {
 		return in.Callee.Name
 	}
@@ -322,14 +351,14 @@ func hint(in *ir.Instr) string {
 			return a.Name
 		}
 	}
-	if rule := rules[in.Op]; rule != nil && rule.suffix != "" && len(in.Args) > 0 && in.Args[0].Kind != ir.WeightValue {
-		from := in.Args[0]
-		if named(from) {
-			name := base(from.Name)
-			if from.Def != nil && from.Def.Trace != "" && from.Def.Results[0] == from {
-				name = from.Def.Trace
-			}
-			return name + "_" + rule.suffix
+	if rule := rules[in.Op]; rule != nil && rule.suffix != "" {
+		from := p.root[in.Args[0]]
+		switch {
+		case from == nil || !named(from):
+		case from.Def != nil && from.Def.Trace != "" && from.Def.Results[0] == from:
+			return from.Def.Trace + "_" + rule.suffix
+		default:
+			return base(from.Name) + "_" + rule.suffix
 		}
 	}
 	return in.Op.Name
@@ -353,10 +382,7 @@ func (p *plan) assignNames() {
 
 // expr is the Go expression of the variable.
 func (v *variable) expr() string {
-	switch {
-	case v.state != nil:
-		return "l.state." + statePath(v.state)
-	case v.param != "":
+	if v.param != "" {
 		return v.param
 	}
 	return "t." + v.name

@@ -22,8 +22,10 @@ const (
 type rule struct {
 	// weights tells for operand i how a weight there is bound; operands that are not listed are floats.
 	weights map[int]role
-	over    []int // operands that the first result may overwrite
-	suffix  string
+	over    []int  // operands that the first result may overwrite
+	suffix  string // of the operand's name, for a result that nobody named
+	// canRound says that the kernel can round to bf16 what the op yields as float32.
+	canRound bool
 	// alias reports whether the result is the first operand's memory, so that nothing is emitted.
 	alias func(p *plan, in *ir.Instr) bool
 	emit  func(e *emitter, in *ir.Instr)
@@ -153,7 +155,7 @@ var rules = map[*ir.Op]*rule{
 		e.function("Concat", e.out(0), e.arg(0), e.arg(1), e.product(a[:axis]), e.product(a[axis:]), e.product(b[axis:]))
 	}},
 
-	ops.Add: {over: []int{0, 1}, emit: func(e *emitter, in *ir.Instr) {
+	ops.Add: {over: []int{0, 1}, canRound: true, emit: func(e *emitter, in *ir.Instr) {
 		a, b := in.Args[0].Type.Dims, in.Args[1].Type.Dims
 		switch n := len(a); {
 		case sameAxes(a, b):
@@ -164,7 +166,7 @@ var rules = map[*ir.Op]*rule{
 			e.loop()
 		}
 	}},
-	ops.Mul: {over: []int{0}, emit: func(e *emitter, in *ir.Instr) {
+	ops.Mul: {over: []int{0}, canRound: true, emit: func(e *emitter, in *ir.Instr) {
 		a, b := in.Args[0].Type.Dims, in.Args[1].Type.Dims
 		switch n := len(a); {
 		case sameAxes(a, b):
@@ -175,14 +177,14 @@ var rules = map[*ir.Op]*rule{
 			e.loop()
 		}
 	}},
-	ops.Scale: {over: []int{0}, emit: func(e *emitter, in *ir.Instr) {
+	ops.Scale: {over: []int{0}, canRound: true, emit: func(e *emitter, in *ir.Instr) {
 		e.kernel("Scale", e.out(0), e.arg(0), e.attr("factor"), e.rounds(0))
 	}},
 	ops.Cast: {
 		over: []int{0},
-		alias: func(_ *plan, in *ir.Instr) bool {
+		alias: func(p *plan, in *ir.Instr) bool {
 			to, from := in.Results[0].Type.Elem, in.Args[0].Type.Elem
-			return in.Args[0].Kind != ir.WeightValue && (to == from || to == ir.Plain(ir.F32))
+			return in.Args[0].Kind != ir.WeightValue && (to == from || to == ir.Plain(ir.F32) || p.rounded[in.Args[0]])
 		},
 		emit: func(e *emitter, in *ir.Instr) {
 			if in.Results[0].Type.Elem == ir.Plain(ir.F32) {

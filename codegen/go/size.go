@@ -52,7 +52,7 @@ func (z *sizes) dim(d ir.Dim) string {
 	if printer.Fprint(&b, token.NewFileSet(), tree) != nil {
 		return z.size(d.Size)
 	}
-	return b.String()
+	return strings.NewReplacer(" ", "", ",", ", ").Replace(b.String())
 }
 
 // size writes a size by its structure.
@@ -88,7 +88,7 @@ func (z *sizes) product(dims []ir.Dim) string {
 		}
 		text := z.dim(d)
 		if len(dims) > 1 {
-			text = factor(text)
+			text = inProduct(text)
 		}
 		parts = append(parts, text)
 	}
@@ -96,6 +96,14 @@ func (z *sizes) product(dims []ir.Dim) string {
 		return "1"
 	}
 	return strings.Join(parts, "*")
+}
+
+// inProduct puts parentheses round sums and quotients: a*b/c is not a*(b/c).
+func inProduct(text string) string {
+	if strings.Contains(text, "/") {
+		return operand(text)
+	}
+	return factor(text)
 }
 
 // factor puts parentheses round a sum.

@@ -5,8 +5,10 @@ package golden
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -28,5 +30,18 @@ func Check(t testing.TB, path, got string) {
 	}
 	want, err := os.ReadFile(path)
 	require.NoError(t, err, "run the test with -update to create the file")
-	require.Equal(t, string(want), got, "%s differs; run the test with -update and read the diff", path)
+	if string(want) != got {
+		t.Fatalf("%s differs; run the test with -update and read the diff. %s", path, firstDifference(string(want), got))
+	}
+}
+
+// firstDifference names the first line that differs: golden files are too long to be printed whole.
+func firstDifference(want, got string) string {
+	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for i := 0; i < len(w) && i < len(g); i++ {
+		if w[i] != g[i] {
+			return fmt.Sprintf("First in line %d:\n-%s\n+%s", i+1, w[i], g[i])
+		}
+	}
+	return fmt.Sprintf("The file has %d lines, the test got %d.", len(w), len(g))
 }

@@ -40,3 +40,11 @@ func Fill[T any](old []T, n int, v T) []T {
 	}
 	return old
 }
+
+// Resize returns n elements of arbitrary content, in the memory of old where it is large enough.
+func Resize[T any](old []T, n int) []T {
+	if cap(old) < n {
+		return make([]T, n)
+	}
+	return old[:n]
+}
