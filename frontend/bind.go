@@ -84,8 +84,8 @@ func (f *frame) bindOne(caller *frame, p *Param, a *argument) bool {
 	n.origin = &origin{a.at, a.text}
 	switch {
 	case a.static != nil && p.Type != nil:
-		caller.fail(a.node, "%s must be a tensor, but %s is the static value %s", p.Name.Text, a.text, show(a.static)).
-			WithNote(n.at, "declared here")
+		caller.fail(a.node, "%s must be a tensor, but %s is the static value %s", p.Name.Text, a.text,
+			show(a.static)).WithNote(n.at, "declared here")
 		return false
 	case a.static != nil:
 		n.static = a.static

@@ -77,8 +77,8 @@ func (f *frame) unknownCall(name *Name) {
 func (f *frame) arguments(c *Call) ([]argument, bool) {
 	args, ok := make([]argument, len(c.Args)), true
 	for i, a := range c.Args {
-		args[i] = argument{result: f.eval(a.Value), expr: a.Value, node: a.Value.node, text: f.src.text(a.Value.node),
-			at: f.span(a.Value.node)}
+		at := a.Value.node
+		args[i] = argument{result: f.eval(a.Value), expr: a.Value, node: at, text: f.src.text(at), at: f.span(at)}
 		if o := f.originOf(a.Value); o != nil {
 			args[i].at, args[i].text = o.at, o.text
 		} else if f.site != nil {
@@ -97,14 +97,11 @@ func (f *frame) arguments(c *Call) ([]argument, bool) {
 
 // originOf is what a caller wrote, where x is nothing but a parameter of a function of the top level.
 func (f *frame) originOf(x *Expr) *origin {
-	if f.site == nil || x.Then != nil || len(x.Rest) > 0 {
+	name := x.name()
+	if f.site == nil || name == nil {
 		return nil
 	}
-	o := x.First
-	if o.Ref == nil || o.Ref.Call != nil || o.Ref.Index != nil || o.As != nil || len(o.Signs) > 0 {
-		return nil
-	}
-	if n, _ := f.scope.lookup(o.Ref.Name.Text); n != nil {
+	if n, _ := f.scope.lookup(name.Text); n != nil {
 		return n.origin
 	}
 	return nil
@@ -136,7 +133,7 @@ func (f *frame) builtin(r *Ref) result {
 	} else if v, ok := toFloat(values[0]); ok {
 		return result{static: float64(float32(v))}
 	}
-	f.fail(r.node, "%s needs numbers", r.Name.Text)
+	f.fail(r.node, "%s needs %s", r.Name.Text, map[string]string{"min": "integers", "f32": "a number"}[r.Name.Text])
 	return poison
 }
 
@@ -184,7 +181,8 @@ func (f *frame) pick(r *Ref, p *part) (*instance, bool) {
 		return p.elems[0], p.elems[0] != nil
 	}
 	if r.Index == nil {
-		f.fail(r.node, "%s is an array of %d: say which one", r.Name.Text, len(p.elems)).WithHelp("%s[0](…)", r.Name.Text)
+		f.fail(r.node, "%s is an array of %d: say which one", r.Name.Text, len(p.elems)).
+			WithHelp("%s[0](…)", r.Name.Text)
 		return nil, false
 	}
 	i, ok := f.integer(r.Index, "an index")
@@ -201,7 +199,8 @@ func (f *frame) pick(r *Ref, p *part) (*instance, bool) {
 
 // callFunc expands a function of the top level.
 func (f *frame) callFunc(r *Ref, decl *Func, args []argument) result {
-	inner := &frame{elaborator: f.elaborator, scope: newScope(f.withMode(f.globals)), fn: f.fn, path: f.path, site: f.site}
+	inner := &frame{elaborator: f.elaborator, fn: f.fn, path: f.path, site: f.site}
+	inner.scope = newScope(f.withMode(f.globals))
 	if inner.site == nil {
 		inner.site = &site{f.span(r.node), decl.Name.Text}
 	}
@@ -220,7 +219,8 @@ func (f *frame) withMode(parent *scope) *scope {
 func (f *frame) expand(r *Ref, decl *Func, args []argument, inner *frame) result {
 	for _, active := range f.fn.active {
 		if active == decl.node {
-			f.fail(r.node, "%s calls itself: the model would never end", r.Name.Text).WithNote(f.span(decl.node), "declared here")
+			f.fail(r.node, "%s calls itself: the model would never end", r.Name.Text).
+				WithNote(f.span(decl.node), "declared here")
 			return poison
 		}
 	}

@@ -22,8 +22,10 @@ type config struct {
 // configure binds the names of the config block. A configuration of another architecture is refused first and
 // alone, since whatever else would be said about it is beside the point.
 func (e *elaborator) configure(cfg Source) {
-	c := &config{frame: &frame{elaborator: e, scope: e.globals}, file: filepath.Base(cfg.Name), text: newSource(cfg),
-		keys: map[string]string{}}
+	c := &config{
+		frame: &frame{elaborator: e, scope: e.globals},
+		file:  filepath.Base(cfg.Name), text: newSource(cfg), keys: map[string]string{},
+	}
 	root, err := strictjson.Parse([]byte(cfg.Text), strictjson.Limits{MaxBytes: 1 << 20})
 	if err != nil {
 		c.jsonError(err)
@@ -71,7 +73,7 @@ func (c *config) sameArchitecture(items []*ConfigItem) bool {
 				c.missing(item.Expect.Key, "describes models where it is "+c.src.text(item.Expect.Value.node))
 				return false
 			}
-			c.report(c.place(v), "this is the configuration of a %s model, which %s does not describe: it describes %s",
+			c.report(c.place(v), "this configures a %s model, which %s does not describe: it describes %s",
 				c.textOf(v), c.src.name, show(want)).WithNote(c.span(item.node), "required here")
 			return false
 		case item.Refuse != nil:
@@ -112,7 +114,7 @@ func (c *config) setting(s *Setting) {
 	n := &entity{at: c.span(s.node), bad: true}
 	// A name may equal its key, so it is bound after its right side is read.
 	defer func() { c.scope.set(s.Name.Text, n) }()
-	key := keyOf(s.From)
+	key := s.From.name()
 	if key == nil {
 		c.derived(s, n)
 		return
@@ -129,7 +131,7 @@ func (c *config) setting(s *Setting) {
 	case s.Float:
 		x, err := v.Float()
 		if err != nil {
-			c.report(c.place(v), "%s must be a number, but is %s", key.Text, c.textOf(v)).WithNote(n.at, "%s is read here", s.Name.Text)
+			c.refuse(s, v, "%s must be a number, but is %s", key.Text, c.textOf(v))
 			return
 		}
 		n.static, n.bad = x, !c.checkFloat(s, key, v, x)
@@ -147,24 +149,23 @@ func (c *config) define(s *Setting, n *entity, k int) {
 	c.mod.Dims = append(c.mod.Dims, ir.NamedSize{Name: s.Name.Text, Value: k})
 }
 
-// keyOf is the key that a setting reads, or nil where it computes.
-func keyOf(x *Expr) *Name {
-	o := x.First
-	if x.Then != nil || len(x.Rest) > 0 || o.Ref == nil || o.Ref.Index != nil || o.Ref.Call != nil || o.As != nil ||
-		len(o.Signs) > 0 {
-		return nil
-	}
-	return o.Ref.Name
-}
-
-// derived computes an integer from values read before.
+// derived computes an integer, which types may use, or another number from values read before.
 func (c *config) derived(s *Setting, n *entity) {
 	if len(s.Rules) > 0 || s.Length != nil || s.Float {
 		c.fail(s.node, "%s is computed, so nothing about it can be demanded of config.json", s.Name.Text)
 		return
 	}
-	v, ok := c.integer(s.From, s.Name.Text)
+	value, ok := c.static(c.eval(s.From), s.From.node, s.Name.Text)
 	if !ok {
+		return
+	}
+	if number, ok := value.(float64); ok {
+		n.static, n.bad = number, false
+		return
+	}
+	v, ok := value.(integer)
+	if !ok {
+		c.fail(s.From.node, "%s must be a number, but %s is %s", s.Name.Text, c.src.text(s.From.node), kindOf(value))
 		return
 	}
 	k, fixed := v.size.IsConst()
@@ -253,8 +254,12 @@ func (c *config) jsonError(err error) {
 		c.report(diag.Span{File: c.file}, "%v", err)
 		return
 	}
-	span := diag.Span{File: c.file, Line: int(at.Pos.Line), Col: int(at.Pos.Column), EndCol: int(at.Pos.Column) + 1}
+	span := diag.Span{File: c.file, Line: int(at.Pos.Line), Col: int(at.Pos.Column)}
+	span.EndCol = span.Col + 1
 	message := at.Msg
+	if at.Reason == strictjson.Syntax {
+		message = "not JSON: " + message
+	}
 	if at.Path != "" {
 		message = at.Path + ": " + message
 	}

@@ -10,13 +10,16 @@
 // Mistakes are diag.Diagnostic values, at most diag.Limit of them. A part that failed yields a poisoned value
 // that fits everywhere, so that one mistake is one message.
 //
-//	source    source text, spans, documentation comments
-//	grammar   the syntax, as participle structs; parse runs it and words its errors
-//	static    integers with names, arithmetic on static values
-//	config    the config block against config.json
-//	instance  modules with their static arguments: weights, states, parts
-//	kind      layers of equal static arguments share parameters and functions
-//	function  statements of one function; expr, call and op evaluate expressions
-//	suggest   looks for the value that was probably meant
-//	finish    dead code, unused declarations
+//	source     source text, spans, documentation comments
+//	grammar    the syntax, as participle structs; parse runs it, syntax words its errors
+//	static     integers with names, arithmetic on static values
+//	config     the config block against config.json; rules are its constraints
+//	elaborate  the stages, and what they share
+//	instance   modules with their static arguments: weights, states, parts
+//	kind       layers of equal static arguments share parameters and functions
+//	function   one IR function; stmt runs its statements, scope holds their names
+//	expr       expressions; typed demands what they must yield
+//	call       calls of parts, functions and ops; bind gives parameters their arguments, op makes instructions
+//	suggest    looks for the value that was probably meant
+//	finish     dead code, unused declarations
 package frontend

@@ -59,6 +59,16 @@ func (f *frame) eval(x *Expr) result {
 	return f.eval(x.Else)
 }
 
+// name is the expression if it is nothing but a name, otherwise nil.
+func (x *Expr) name() *Name {
+	o := x.First
+	bare := x.Then == nil && len(x.Rest) == 0 && len(o.Signs) == 0 && o.As == nil
+	if !bare || o.Ref == nil || o.Ref.Index != nil || o.Ref.Call != nil {
+		return nil
+	}
+	return o.Ref.Name
+}
+
 // precedence of the operators, the loosest first; ^ alone groups to the right.
 var precedence = map[string]int{"||": 1, "&&": 2, "==": 3, "!=": 3, "<": 3, "<=": 3, ">": 3, ">=": 3,
 	"+": 4, "-": 4, "*": 5, "/": 5, "^": 6}
@@ -178,7 +188,8 @@ func (f *frame) ref(r *Ref) result {
 	case n == nil || n.bad:
 		return poison
 	case n.part != nil:
-		f.fail(r.node, "%s is a part of the model, not a value", r.Name.Text).WithHelp("call it: %s(…)", f.src.text(r.node))
+		f.fail(r.node, "%s is a part of the model, not a value", r.Name.Text).
+			WithHelp("call it: %s(…)", f.src.text(r.node))
 		return poison
 	case r.Index != nil:
 		return f.element(r, n)
@@ -229,7 +240,8 @@ func (f *frame) resolve(name *Name) *entity {
 		return n
 	}
 	if f.fn == nil && (name.Text == "prefill" || name.Text == "decode") {
-		f.fail(name.node, "%s is known inside functions only: what a module declares is the same in both", name.Text)
+		f.fail(name.node, "%s is known inside functions only: what a module declares is the same in both",
+			name.Text)
 		return nil
 	}
 	d := f.fail(name.node, "unknown name %s", name.Text)

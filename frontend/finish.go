@@ -1,6 +1,9 @@
 package frontend
 
 import (
+	"fmt"
+	"slices"
+
 	"flagc/internal/diag"
 	"flagc/ir"
 )
@@ -55,7 +58,7 @@ func (e *elaborator) unusedIn(inst *instance) {
 			case x.called:
 				e.unusedIn(x)
 			default:
-				e.report(e.src.span(p.decl.Name.node), "%s is declared, but never called", e.elementName(p, x)).
+				e.report(e.src.span(p.decl.Name.node), "%s is declared, but never called", elementName(p, x)).
 					WithHelp("call it, or remove it together with its weights")
 			}
 		}
@@ -63,16 +66,12 @@ func (e *elaborator) unusedIn(inst *instance) {
 }
 
 // elementName is a part as its calls write it.
-func (e *elaborator) elementName(p *part, x *instance) string {
-	if !p.array || len(p.elems) == 0 {
-		return p.decl.Name.Text
+func elementName(p *part, x *instance) string {
+	name := p.decl.Name.Text
+	if p.array {
+		name += fmt.Sprintf("[%d]", slices.Index(p.elems, x))
 	}
-	for i, y := range p.elems {
-		if x == y {
-			return p.decl.Name.Text + "[" + constant(i).text + "]"
-		}
-	}
-	return p.decl.Name.Text
+	return name
 }
 
 // unread reports tensors that nothing reads, unless parts are reported, which would repeat them.

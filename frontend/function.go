@@ -46,9 +46,10 @@ type body struct {
 
 // build makes the IR function of a layer or an entry for one mode, or nil after errors.
 func (e *elaborator) build(what body, inst *instance, mode ir.Mode) *ir.Func {
-	out := &ir.Func{Name: what.name, Mode: mode, Doc: e.src.doc(what.at), Params: inst.params, Span: e.src.span(what.at)}
+	out := &ir.Func{Name: what.name, Mode: mode, Params: inst.params}
+	out.Doc, out.Span = e.src.doc(what.at), e.src.span(what.at)
 	if e.mod.Func(out.FullName()) != nil {
-		e.report(e.src.span(what.at), "the name %s is taken by a kind of layer", what.name).WithHelp("choose another name")
+		e.report(out.Span, "the name %s is taken by a kind of layer", what.name).WithHelp("choose another name")
 		return nil
 	}
 	scope := newScope(inst.scope)
@@ -90,7 +91,8 @@ func (e *elaborator) build(what body, inst *instance, mode ir.Mode) *ir.Func {
 // parameter declares one parameter of a layer or an entry, which must have a type.
 func (f *frame) parameter(out *ir.Func, p *Param) bool {
 	if p.Type == nil || p.Default != nil {
-		f.fail(p.node, "parameter %s of a layer or an entry is a tensor: it needs a type and has no default", p.Name.Text)
+		f.fail(p.node, "parameter %s of a layer or an entry is a tensor: it needs a type and has no default",
+			p.Name.Text)
 		return false
 	}
 	t, ok := f.typ(p.Type, false)
@@ -122,8 +124,8 @@ func (f *frame) run(block *Block, at node, declared *Results) ([]*ir.Value, bool
 		return values, true
 	}
 	if len(declared.Types) != len(values) {
-		f.fail(declared.node, "the function declares %s, but returns %d", plural(len(declared.Types), "result"), len(values)).
-			WithNote(returned.at, "returned here")
+		f.fail(declared.node, "the function declares %s, but returns %d", plural(len(declared.Types), "result"),
+			len(values)).WithNote(returned.at, "returned here")
 		return nil, false
 	}
 	for i, t := range declared.Types {
@@ -157,6 +159,8 @@ func (f *frame) declare(name *Name, into *scope) bool {
 }
 
 // reserved are the names that mean the same everywhere, in models or in the text of the IR.
-var reserved = map[string]bool{"params": true, "b": true, "s": true, "p": true, "m": true, "true": true, "false": true, "inf": true,
-	"prefill": true, "decode": true, "min": true,
-	"bf16": true, "f32": true, "fp8": true, "fp4": true, "i32": true, "i64": true}
+var reserved = map[string]bool{
+	"b": true, "s": true, "p": true, "m": true, "prefill": true, "decode": true,
+	"true": true, "false": true, "inf": true, "min": true, "params": true,
+	"bf16": true, "f32": true, "fp8": true, "fp4": true, "i32": true, "i64": true,
+}

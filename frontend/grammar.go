@@ -282,7 +282,7 @@ type Expr struct {
 // Term is an operator with its right operand.
 type Term struct {
 	node
-	Op    string   `parser:"@( '||' | '&&' | '==' | '!=' | '<=' | '>=' | '<' | '>' | '+' | '-' | '*' | '/' | '^' )"`
+	Op    string   `parser:"@Operator"`
 	Value *Operand `parser:"@@"`
 }
 

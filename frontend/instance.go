@@ -91,7 +91,8 @@ func (f *frame) tensorMember(inst *instance, t *Tensor) {
 	}
 	for _, d := range t2.Dims {
 		if k, fixed := d.Size.IsConst(); !fixed || k < 1 {
-			f.fail(t.node, "axis %s of the %s %s has no fixed size: a tensor of the checkpoint has", d.Name, t.Kind, name.Text)
+			f.fail(t.node, "axis %s of the %s %s has no fixed size: a tensor of the checkpoint has", d.Name, t.Kind,
+				name.Text)
 			return
 		}
 	}
@@ -154,10 +155,12 @@ func (f *frame) subMember(inst *instance, s *Sub) {
 	}
 	name := s.Name.Text
 	if s.At != nil {
-		if name = *s.At; name != "" && !pathName.MatchString(name) {
-			f.fail(s.node, "%q is no part of a tensor's name", name).WithHelp("letters, digits, _ and dots, or \"\" for none")
-			return
-		}
+		name = *s.At
+	}
+	if !pathName.MatchString(name) && (name != "" || s.Array != nil) {
+		f.fail(s.node, "%q is no part of a tensor's name", name).
+			WithHelp("letters, digits, _ and dots, or \"\" for none where there is one instance")
+		return
 	}
 	p := &part{decl: s, array: s.Array != nil}
 	inst.parts = append(inst.parts, p)

@@ -90,6 +90,7 @@ var mistakes = []mistake{
 	{name: "layer without types", old: "func (x bf16[b, s, D], ids i32[b, s])", new: "func (x, ids i32[b, s])"},
 
 	{name: "no name for a tensor", old: "sub    ffn = experts(hash)", new: "sub    ffn = experts(hash) at \"f f\""},
+	{name: "array without a name", old: "hash: l < keep)", new: "hash: l < keep) at \"\""},
 	{name: "name of a layer for an entry", old: "entry main(", new: "entry block_short("},
 
 	// Calls.
@@ -109,6 +110,13 @@ var mistakes = []mistake{
 	{name: "unknown parameter", old: "q = double(q)", new: "q = double(q, time: 3)"},
 	{name: "missing argument", old: "q = double(q)", new: "q = double(times: 3)"},
 	{name: "too many arguments", old: "q = double(q)", new: "q = double(q, 2, 3)"},
+	{name: "position behind a name", old: "q = double(q)", new: "q = double(times: 2, q)"},
+	{name: "argument given twice", old: "q = double(q)", new: "q = double(q, x: q)"},
+	{name: "attribute given twice", old: "norm, eps: eps)", new: "norm, eps: eps, eps: eps)"},
+	{name: "number for a tensor", old: "ffn(a as [b*s, D],", new: "ffn(1,"},
+	{name: "weight called", old: "linear(x, wa)", new: "wa(x)"},
+	{name: "too many values for a layer", old: "layers[l](x, ids)", new: "layers[l](x, ids, ids)"},
+	{name: "layer never called", old: "for l < L {", new: "for l < 2 {"},
 	{name: "argument of the wrong type", old: "ffn(a as [b*s, D],", new: "ffn(a,"},
 	{name: "layer with the wrong type", old: "layers[l](x, ids)", new: "layers[l](x, x)"},
 	{name: "layer called twice", old: "x = layers[l](x, ids)", new: "x = layers[0](x, ids)"},
@@ -144,7 +152,26 @@ var mistakes = []mistake{
 	{name: "long loop", old: "for l < L {", new: "for l < 5000 {"},
 	{name: "loop without a fixed bound", old: "for l < L {", new: "for l < s {"},
 
+	{name: "minimum of a fraction", old: "let window = r == 0 ? 16 : r", new: "let window = min(r, 1.5)"},
+	{name: "minimum of one", old: "let window = r == 0 ? 16 : r", new: "let window = min(r)"},
+	{name: "huge number", old: "scale: 1.5", new: "scale: 1e999"},
+	{name: "power out of range", old: "scale: 1.5", new: "scale: 10 ^ 400"},
+	{name: "comparison of kinds", old: "let window = r == 0 ?", new: "let window = r == \"full\" ?"},
+	{name: "sum of kinds", old: "scale: 1.5", new: "scale: 1.5 + true"},
+	{name: "axis that is no integer", old: "weight norm bf16[Q]", new: "weight norm bf16[Q * 0.5]"},
+	{name: "list as an attribute", old: "scale: 1.5", new: "scale: r"},
+	{name: "number as a list", old: "hash: l < keep", new: "hash: keep[l] == 1"},
+	{name: "element outside the list", old: "block(r[l],", new: "block(r[l + 1],"},
+	{name: "initial value of a state", old: "Q] = 0", new: "Q] = true"},
+	{name: "op among declarations", old: "let window = r == 0 ? 16 : r", new: "let window = last(r)"},
+
 	// The configuration.
+	{name: "rule for a computed value", old: "M = 2 * Q", new: "M = 2 * Q  at most D"},
+	{name: "computed value that is not fixed", old: "M = 2 * Q", new: "M = 2 * p"},
+	{name: "bound that makes no sense", old: "multiple of 64", new: "multiple of 0"},
+	{name: "rule that is not for fractions", old: "float              at least 1", new: "float              divides 1"},
+	{name: "default that is no number", old: "default 4", new: "default \"four\""},
+	{name: "default against expectation", old: `default "silu"`, new: `default "gelu"`},
 	{name: "another architecture", json: true, old: `"tiny",`, new: `"tiny_v2", "draft_size": 3, "experts": 0,`},
 	{name: "no architecture", json: true, old: `"model_type"`, new: `"model_typ"`},
 	{name: "refused key", json: true, old: `"rank": 128,`, new: `"rank": 128, "draft_size": 3,`},

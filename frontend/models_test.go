@@ -105,6 +105,36 @@ func TestGoldenCheckpoints(t *testing.T) {
 	}
 }
 
+// TestWithoutDraft leaves out multi-token prediction: neither its block nor the entry that uses it remain.
+func TestWithoutDraft(t *testing.T) {
+	config, _ := deepseekv4.Config("deepseek-v4-nano")
+	config = strings.Replace(config, `"num_nextn_predict_layers": 1,`, "", 1)
+	config = strings.Replace(config, "[0, 0, 4, 128, 4, 128, 0]", "[0, 0, 4, 128, 4, 128]", 1)
+	m := elaborateMember(t, "config.json", config)
+	require.NotNil(t, m.Func("main.decode"))
+	require.Nil(t, m.Func("draft.decode"))
+	for _, p := range m.Params {
+		require.NotContains(t, p.Name, "mtp")
+	}
+}
+
+// TestSpans holds that every instruction points at a line of the source, which names what it does.
+func TestSpans(t *testing.T) {
+	config, _ := deepseekv4.Config("deepseek-v4-nano")
+	m := elaborateMember(t, "nano.json", config)
+	_, text := deepseekv4.Source()
+	lines := strings.Split(text, "\n")
+	for _, f := range m.Funcs {
+		require.NotEmpty(t, f.Doc, f.FullName())
+		for _, in := range f.Body {
+			require.True(t, in.Span.Known(), "%s", in)
+			line := lines[in.Span.Line-1]
+			require.Greater(t, len(line), in.Span.Col-1, "%s", in)
+			require.LessOrEqual(t, in.Span.EndCol, len(line)+1, "%s", in)
+		}
+	}
+}
+
 // TestStepsSuffice keeps the bound on work well above what the largest model takes.
 func TestStepsSuffice(t *testing.T) {
 	file, text := deepseekv4.Source()

@@ -24,8 +24,8 @@ func (f *frame) callOp(r *Ref, op *ir.Op, args []argument) result {
 			continue
 		}
 		if a.static != nil && len(op.Attrs) > 0 {
-			f.fail(a.node, "an operand of %s must be a tensor, but %s is the static value %s", op.Name, a.text, show(a.static)).
-				WithHelp("attributes are given by name: %s", attributeList(op))
+			f.fail(a.node, "an operand of %s must be a tensor, but %s is the static value %s", op.Name, a.text,
+				show(a.static)).WithHelp("attributes are given by name: %s", attributeList(op))
 			return poison
 		}
 		v, ok := f.tensor(a.result, a.node, op.Name)

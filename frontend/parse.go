@@ -26,13 +26,17 @@ var flagLexer = lexer.MustStateful(lexer.Rules{"Root": {
 	{Name: "Ident", Pattern: `[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*`},
 	{Name: "Number", Pattern: `\d+(?:\.\d+)?(?:[eE][-+]?\d+)?`},
 	{Name: "String", Pattern: `"[^"\n]*"`},
-	{Name: "Punct", Pattern: `->|\|\||&&|==|!=|<=|>=|[-+*/^<>!?:=,.(){}\[\]]`},
+	{Name: "Arrow", Pattern: `->`},
+	{Name: "Operator", Pattern: `\|\||&&|==|!=|<=|>=|[-+*/^<>]`},
+	{Name: "Punct", Pattern: `[!?:=,.(){}\[\]]`},
 	{Name: "Stray", Pattern: `(?s).`},
 }})
 
 // keywords cannot be names.
-var keywords = []string{"model", "config", "module", "layer", "func", "entry", "weight", "param", "state", "sub",
-	"when", "else", "let", "return", "trace", "for", "as"}
+var keywords = []string{
+	"model", "config", "module", "layer", "func", "entry", "weight", "param", "state", "sub",
+	"when", "else", "let", "return", "trace", "for", "as",
+}
 
 var parser = participle.MustBuild[File](
 	participle.Lexer(flagLexer), participle.Elide("Space", "Comment"), participle.Unquote("String"),
@@ -78,7 +82,8 @@ func leadingLines(chunk string) int { return len(chunk) - len(strings.TrimLeft(c
 // without end.
 func checkTokens(s *source, text string) error {
 	if len(text) > maxSource {
-		return diag.New(diag.Span{File: s.name}, "", "the source has %d bytes, the limit is %d", len(text), maxSource)
+		return diag.New(diag.Span{File: s.name}, "", "the source has %d bytes, the limit is %d", len(text),
+			maxSource)
 	}
 	lex, err := flagLexer.LexString(s.name, text)
 	if err != nil {
@@ -111,11 +116,12 @@ func checkTokens(s *source, text string) error {
 	}
 }
 
-// declStart is how a declaration begins. Declarations stand at the margin, so a broken one does not hide the next.
+// declStart is how a declaration begins. Declarations stand at the margin, so that a broken one does not hide
+// the next.
 var declStart = regexp.MustCompile(`^(config|module|layer|func|entry|weight|param|state|sub|let|when)\b`)
 
-// declarations cuts the source into top-level declarations, each padded to stand on its own line and without the
-// comments behind it, which belong to the next.
+// declarations cuts the source into top-level declarations, each padded to stand on its own line and without
+// the comments behind it, which belong to the next.
 func declarations(s *source) []string {
 	var chunks []string
 	start := -1

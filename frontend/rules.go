@@ -14,17 +14,17 @@ const maxConfig = 1<<31 - 1
 // int reads an integer. Unless a rule says otherwise it must be positive.
 func (c *config) int(s *Setting, v strictjson.Value) (int, bool) {
 	k, err := v.Int()
-	least := int64(1)
+	least, word := int64(1), "positive"
 	for _, r := range s.Rules {
 		if r.AtLeast != nil || r.OneOf != nil {
-			least = 0
+			least, word = 0, "at least 0"
 		}
 	}
 	switch {
 	case err != nil:
 		c.refuse(s, v, "%s must be an integer, but is %s", nameOf(v), c.textOf(v))
 	case k < least:
-		c.refuse(s, v, "%s must be %s, but is %d", nameOf(v), map[int64]string{0: "at least 0", 1: "positive"}[least], k)
+		c.refuse(s, v, "%s must be %s, but is %d", nameOf(v), word, k)
 	case k > maxConfig:
 		c.refuse(s, v, "%s is %d, out of the range that a model can have", nameOf(v), k)
 	default:
@@ -66,7 +66,7 @@ func (c *config) checkRule(s *Setting, r *Rule, v strictjson.Value, k int) bool 
 	}
 	limit, fixed := n.size.IsConst()
 	if !fixed || limit < 1 && (r.Divides != nil || r.Multiple != nil) || r.Power != nil && limit != 2 {
-		c.fail(bound.node, "%s must be a fixed number that makes sense here, not %s", c.src.text(bound.node), show(n))
+		c.fail(bound.node, "the bound must be a fixed number that makes sense here, not %s", show(n))
 		return false
 	}
 	if r.holds(k, limit) {
@@ -174,8 +174,8 @@ func (c *config) listValue(s *Setting, key *Name, v strictjson.Value, n *entity)
 		return
 	}
 	if len(items) != want {
-		c.refuse(s, v, "%s has %s, but must have %d: one for each of %s", key.Text, plural(len(items), "element"), want,
-			c.inKeys(s.Length))
+		c.refuse(s, v, "%s has %s, but must have %d: one for each of %s", key.Text,
+			plural(len(items), "element"), want, c.inKeys(s.Length))
 		return
 	}
 	out := make(list, len(items))

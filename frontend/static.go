@@ -46,7 +46,7 @@ func (n integer) fixed() bool { _, ok := n.size.IsConst(); return ok }
 func (n integer) negative() bool { k, ok := n.size.IsConst(); return ok && k < 0 }
 
 // maxInteger keeps products of integers far from overflow; sizes in IR text have the same bound.
-const maxInteger = 1 << 40
+const maxInteger = 1<<31 - 1
 
 // maxText bounds the text of a size, and with it the work that a size makes.
 const maxText = 400

@@ -26,7 +26,8 @@ func (f *frame) exec(block *Block) (returned, bool) {
 			continue
 		}
 		if s.Return != nil && i+1 < len(block.Stmts) {
-			f.fail(block.Stmts[i+1].node, "this is never reached").WithNote(f.span(s.node), "the function returns here")
+			f.fail(block.Stmts[i+1].node, "this is never reached").
+				WithNote(f.span(s.node), "the function returns here")
 		}
 		return out, true
 	}
@@ -131,10 +132,11 @@ func (f *frame) poison(name *Name) {
 // assign gives a name, or a state, a new value.
 func (f *frame) assign(name *Name, v *ir.Value) {
 	n, where := f.scope.lookup(name.Text)
+	free := n == nil || n.bad || n.value != nil && (where == f.scope || n.value.Kind == ir.ParamValue)
 	switch {
 	case reserved[name.Text]:
 		f.fail(name.node, "%s is a word of the language and cannot be assigned", name.Text)
-	case n == nil || where == f.scope && n.value != nil || n.bad || n.value != nil && n.value.Kind == ir.ParamValue:
+	case free:
 		f.rename(v, name.Text)
 		f.scope.set(name.Text, &entity{value: v, at: f.span(name.node)})
 	case n.state != nil:

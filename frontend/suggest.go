@@ -8,8 +8,8 @@ import (
 	"flagc/ir"
 )
 
-// suggest adds to the last error which visible values would fit where an argument does not: in a function that
-// is thrown away it tries the call with each in place of each argument that is nothing but a name.
+// suggest adds to the last error which visible values would fit where an argument does not: in a function
+// that is thrown away it tries the call with each in place of each argument that is nothing but a name.
 func (f *frame) suggest(run func(*frame, []argument) result, args []argument) {
 	d := f.errs.last
 	if d == nil || d.Help != "" {
@@ -17,7 +17,7 @@ func (f *frame) suggest(run func(*frame, []argument) result, args []argument) {
 	}
 	var offers []string
 	for i, a := range args {
-		if len(a.values) != 1 || a.name != "" || a.expr.First.Ref == nil || a.expr.First.Ref.Call != nil {
+		if len(a.values) != 1 || a.name != "" || a.expr.name() == nil {
 			continue
 		}
 		if name, v := f.fitting(run, args, i); v != nil {

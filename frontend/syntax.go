@@ -23,7 +23,8 @@ func syntaxError(s *source, err error) *diag.Diagnostic {
 	var unexpected *participle.UnexpectedTokenError
 	if !errors.As(err, &unexpected) {
 		if strings.Contains(at.Message(), "invalid quoted string") {
-			return diag.New(span, "", "the string that begins here has an unknown escape").WithHelp(`a backslash is written \\`)
+			return diag.New(span, "", "the string that begins here has an unknown escape").
+				WithHelp(`a backslash is written \\`)
 		}
 		return diag.New(span, "", "%s", at.Message())
 	}
@@ -61,7 +62,8 @@ func nearWord(t lexer.Token, want string) string {
 	if len(t.Value) < 4 || slices.Contains([]string{"a name", "a value"}, want) {
 		return ""
 	}
-	return diag.Nearest(t.Value, append([]string{"expect", "refuse", "default", "divides", "multiple"}, keywords...))
+	ofConfig := []string{"expect", "refuse", "default", "divides", "multiple"}
+	return diag.Nearest(t.Value, append(ofConfig, keywords...))
 }
 
 // expectation is what participle says behind an unexpected token.
@@ -72,7 +74,8 @@ var words = []struct{ symbol, word string }{
 	{"Expr", "a value"}, {"Operand", "a value"}, {"Argument", "a value"}, {"(<number> |", "a value"},
 	{"Name", "a name"}, {"<ident>", "a name"}, {"Assign", "a name"}, {"Param", "a name"},
 	{"Type", "a type such as bf16[D]"}, {"Results", "a type such as bf16[D]"}, {"Axes", `axes in "[" and "]"`},
-	{"Block", `"{"`}, {"Call", `"("`}, {"Literal", "a constant"}, {"Choice", "a number"}, {"Range", "an index with its bound, as in l < L"},
+	{"Block", `"{"`}, {"Call", `"("`}, {"Literal", "a constant"}, {"Choice", "a number"},
+	{"Range", "an index with its bound, as in l < L"},
 	{"<number>", "a number"}, {"<string>", "a string in quotes"},
 	{`"}"`, inBlock}, {`")"`, `"," or ")"`}, {`"]"`, `"," or "]"`},
 }
@@ -84,7 +87,7 @@ const inBlock = `a statement, a declaration or "}"`
 func expected(message string) string {
 	m := expectation.FindStringSubmatch(message)
 	if m == nil {
-		return "a declaration: " + strings.Join([]string{"config", "func", "module", "layer", "weight", "sub", "entry"}, ", ")
+		return "a declaration (config, func, module, layer, weight, sub or entry)"
 	}
 	rest := m[1]
 	for _, w := range words {

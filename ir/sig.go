@@ -187,7 +187,11 @@ func (f *Inference) bindOperands() error {
 
 func counted(lo, hi int, names []string) string {
 	if lo == hi {
-		return fmt.Sprintf("%d operands (%s)", lo, strings.Join(names, ", "))
+		plural := "s"
+		if lo == 1 {
+			plural = ""
+		}
+		return fmt.Sprintf("%d operand%s (%s)", lo, plural, strings.Join(names, ", "))
 	}
 	return fmt.Sprintf("%d to %d operands (%s)", lo, hi, strings.Join(names, ", "))
 }

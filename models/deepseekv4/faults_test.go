@@ -220,7 +220,7 @@ var faults = []fault{
 	{name: "fp4 nibbles swapped", weights: func(w eval.Weights) eval.Weights { return nibbles{w} }},
 
 	// experts
-	{name: "shared expert unclamped", text: []string{"linear(xq, shared_experts.w3), limit: swiglu_limit", "linear(xq, shared_experts.w3), limit: 1000000.0"}},
+	{name: "shared expert unclamped", text: []string{"linear(xq, shared_experts.w3), limit: limit", "linear(xq, shared_experts.w3), limit: 1000000.0"}},
 	{name: "gate clamped on both sides", op: ops.SwiGLU, change: body("silu(clamp(gate, -limit, limit)) * clamp(up, -limit, limit)")},
 	{name: "gate and up exchanged", op: ops.SwiGLU, change: body("silu(min(up, limit)) * clamp(gate, -limit, limit)")},
 	{name: "route weights not normalised", op: ops.RouteWeights, change: evaluation(unnormalised)},
