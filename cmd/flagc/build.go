@@ -1,5 +1,3 @@
-//go:build later
-
 package main
 
 import (
@@ -11,12 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	gohost "flagc/codegen/go"
 	"flagc/passes"
 	"flagc/runtime/atomicfile"
+	"flagc/targets"
 	"flagc/weights"
 )
 
@@ -39,6 +39,9 @@ input are byte-identical. An earlier build at DIR is replaced as a whole; any ot
 			if err != nil {
 				return err
 			}
+			if err := buildable(m.target); err != nil {
+				return err
+			}
 			info, err := writeBuild(m, out)
 			if err != nil {
 				return err
@@ -52,6 +55,22 @@ input are byte-identical. An earlier build at DIR is replaced as a whole; any ot
 	f.register(cmd)
 	cmd.Flags().StringVarP(&out, "output", "o", "", "folder to write (required)")
 	return cmd
+}
+
+// buildable refuses the targets that are described and have no kernels yet. Other commands take them: what the
+// passes make for a machine can be read and evaluated without one.
+func buildable(t targets.Target) error {
+	if t.Host.Executes {
+		return nil
+	}
+	var can []string
+	for _, other := range targets.All() {
+		if other.Host.Executes {
+			can = append(can, other.Name)
+		}
+	}
+	return fmt.Errorf("cannot build for target %s: flagc does not generate kernels for it yet; targets that build: %s",
+		t.Name, strings.Join(can, ", "))
 }
 
 // buildInfo is build.json. It holds no time and no path, so that equal inputs give equal bytes.

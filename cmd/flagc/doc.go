@@ -18,7 +18,7 @@ var pages = []struct{ name, doc string }{
 	{"model", "the source of the built-in model"},
 	{"ops", "every operator"},
 	{"passes", "the pipeline"},
-	{"targets", "what builds can be made for"},
+	{"targets", "every machine that is described"},
 }
 
 func pageNames() []string {
@@ -72,9 +72,10 @@ func (a *app) page(name string) error {
 			fmt.Fprintf(a.out, "- %s: %s\n", p.Name, p.Doc)
 		}
 	case "targets":
-		fmt.Fprint(a.out, "# Targets\n\n")
+		fmt.Fprint(a.out, "# Targets\n\nEach fact stands with its evidence and source; what has no source is named as unknown.\n"+
+			"Evidence is one of: "+targets.EvidenceKey+".\n\n")
 		for _, t := range targets.All() {
-			fmt.Fprintf(a.out, "- %s (%s): %s\n", t.Name, t.Tier, t.Doc)
+			fmt.Fprintln(a.out, t.Page())
 		}
 	default:
 		return unknown("page", name, pageNames())

@@ -134,15 +134,37 @@ func (a *app) passes() *cobra.Command {
 func (a *app) targets() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "targets",
-		Short: "List what builds can be made for, and how far each is proved",
-		Args:  exactly(0, "no arguments"),
-		RunE: func(*cobra.Command, []string) error {
-			if asJSON {
-				return a.printJSON(targets.All())
+		Use:   "targets [NAME]",
+		Short: "List the machines that are described, or explain one",
+		Long: `Lists memory, bandwidth, native products, default precision policy and how far each target is proved.
+With a name, explains one target: every fact with its source, and what is unknown.
+Evidence is one of: ` + targets.EvidenceKey + ".",
+		Example: "  flagc targets\n  flagc targets h200",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usageError{fmt.Errorf("expected at most one target, got %d", len(args))}
 			}
-			for _, t := range targets.All() {
-				fmt.Fprintf(a.out, "%-10s %-22s %s\n", t.Name, t.Tier, t.Doc)
+			return nil
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return targets.Names(), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			list := targets.All()
+			if len(args) == 1 {
+				t, ok := targets.Find(args[0])
+				if !ok {
+					return unknown("target", args[0], targets.Names())
+				}
+				list = []targets.Target{t}
+			}
+			switch {
+			case asJSON:
+				return a.printJSON(list)
+			case len(args) == 1:
+				fmt.Fprint(a.out, list[0].Page())
+			default:
+				fmt.Fprint(a.out, targets.Table(list))
 			}
 			return nil
 		},

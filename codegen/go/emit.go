@@ -153,7 +153,7 @@ func literal(v any) string {
 	switch x := v.(type) {
 	case float64:
 		if math.IsInf(x, 0) {
-			return "math.MaxFloat32"
+			return fmt.Sprintf("float32(math.Inf(%d))", sign(x))
 		}
 		return strconv.FormatFloat(x, 'g', -1, 64)
 	case int:

@@ -2,7 +2,6 @@ package gohost
 
 import (
 	"fmt"
-	"path"
 	"strings"
 
 	"flagc/ir"
@@ -54,15 +53,16 @@ func (g *generator) checkEntries() error {
 			ok = draft.Args[i].Type.Equal(main.Results[i+1])
 		}
 		if !ok {
-			return fmt.Errorf("%s must take what main yields after the logits, then ids i32[b, s], and yield logits f32[b, V]",
-				draft.FullName())
+			return fmt.Errorf("%s must take what main yields after the logits, then ids i32[b, s], "+
+				"and yield logits f32[b, V]", draft.FullName())
 		}
 	}
 	return nil
 }
 
 func isIDs(t ir.Type) bool {
-	return t.Elem == ir.Plain(ir.I32) && len(t.Dims) == 2 && t.Dims[0].Size.Equal(ir.Sym("b")) && t.Dims[1].Size.Equal(ir.Sym("s"))
+	return t.Elem == ir.Plain(ir.I32) && len(t.Dims) == 2 && t.Dims[0].Size.Equal(ir.Sym("b")) &&
+		t.Dims[1].Size.Equal(ir.Sym("s"))
 }
 
 func isLogits(t ir.Type) bool {
@@ -80,15 +80,16 @@ func (g *generator) mainFile() file {
 		return f
 	}
 	vocab := g.sizes.dim(g.m.Func(Main + ".prefill").Results[0].Dims[1])
-	f.doc = comment(fmt.Sprintf("The program %s runs the model on this machine: it reads a checkpoint of the configuration "+
-		"that it was built for, computes the given tokens and chooses or is fed the following ones; --help lists its flags.", g.module))
+	f.doc = comment(fmt.Sprintf("The program %s runs the model on this machine: it reads a checkpoint of the "+
+		"configuration that it was built for, computes the given tokens and chooses or is fed the following ones; "+
+		"--help lists its flags.", g.module))
 	f.body = fmt.Sprintf(`func main() {
 	host.Exit(host.Program{
 		Name: %q, Source: %q, Target: %q, Vocab: %s,
 		Load: func(b *host.Binder, threads int) host.Model { return load(b, threads) },
 	})
 }
-`, g.m.Name, path.Base(g.m.Source), g.opts.Target, vocab)
+`, g.m.Name, g.source(), g.opts.Target, vocab)
 	return f
 }
 
@@ -98,7 +99,7 @@ func (g *generator) entriesFile(plans []*plan) file {
 	for _, e := range []struct{ entry, mode, method, doc string }{
 		{Main, "prefill", "Prefill", "Prefill runs the first tokens of each sequence; ids is [b, s]."},
 		{Main, "decode", "Decode", "Decode runs one token of each sequence after p others; ids is [b]."},
-		{Draft, "prefill", "DraftPrefill", "DraftPrefill drafts from what Prefill left; ids are the tokens that follow each of its own."},
+		{Draft, "prefill", "DraftPrefill", "DraftPrefill drafts from what Prefill left; ids are the tokens that follow its own."},
 		{Draft, "decode", "DraftDecode", "DraftDecode drafts from what Decode left; ids are the tokens that follow."},
 	} {
 		f := g.m.Func(e.entry + "." + e.mode)

@@ -2,8 +2,6 @@ package gohost
 
 import (
 	"fmt"
-	"path"
-	"strconv"
 	"strings"
 
 	"flagc/ir"
@@ -13,7 +11,7 @@ import (
 func (g *generator) dimsFile() file {
 	var b strings.Builder
 	if len(g.m.Dims) > 0 {
-		fmt.Fprintf(&b, "// The sizes of this configuration, under the names of %s.\nconst (\n", path.Base(g.m.Source))
+		fmt.Fprintf(&b, "// The sizes of this configuration, under the names of %s.\nconst (\n", g.source())
 		for _, d := range g.m.Dims {
 			fmt.Fprintf(&b, "%s = %d\n", g.sizes.consts[d.Name], d.Value)
 		}
@@ -29,90 +27,6 @@ func (g *generator) dimsFile() file {
 	return file{name: "dims.go", body: b.String()}
 }
 
-// modelFile declares Model, and how it is loaded, reset and closed.
-func (g *generator) modelFile(plans []*plan) file {
-	var b strings.Builder
-	b.WriteString("// Model is the whole model with its weights, its states and its memory. Kernels are methods of the embedded\n" +
-		"// context. It serves one goroutine at a time.\ntype Model struct {\n*cpu.Ctx\n")
-	b.WriteString("rec *host.Recorder // nil unless values are traced\n\nbatch, maxSeq int\n\n")
-	for _, p := range g.m.Params {
-		s := g.sets[p]
-		if s.whole() {
-			fmt.Fprintf(&b, "%s %s\n", s.typ, s.typ)
-			continue
-		}
-		fmt.Fprintf(&b, "%s [%d]%s // %s\n", s.typ, len(p.Instances), s.typ, strings.Join(p.Instances, ", "))
-	}
-	if len(g.ropes) > 0 {
-		b.WriteString("\n// Rotary frequencies, by their base.\n")
-		for _, r := range g.ropes {
-			fmt.Fprintf(&b, "%s *cpu.Rope\n", r.name)
-		}
-	}
-	fmt.Fprintf(&b, "\n// Memory of intermediate values, by how deep their functions are called.\narenas [%d]host.Arena\n", g.depth())
-	b.WriteString("temporaries struct {\n")
-	for _, p := range plans {
-		if len(p.vars) > 0 {
-			fmt.Fprintf(&b, "%s %sTemporaries\n", g.funcs[p.f], g.funcs[p.f])
-		}
-	}
-	b.WriteString("}\n")
-	if g.m.Func(Main+".prefill") != nil {
-		b.WriteString("\n// What the entry functions yield, kept until their next call.\n")
-		for _, r := range g.entryResults() {
-			fmt.Fprintf(&b, "%s []float32 // %s\n", r.name, r.typ)
-		}
-	}
-	b.WriteString("}\n\n")
-	b.WriteString(`// call is what one call computes: s tokens of each of b sequences, after p others.
-type call struct{ b, s, p int }
-
-`)
-	b.WriteString("// load binds all weights. Problems with tensors are collected by the binder.\n" +
-		"func load(b *host.Binder, threads int) *Model {\nm := &Model{Ctx: cpu.NewCtx(threads)}\n")
-	for _, p := range g.m.Params {
-		if s := g.sets[p]; s.whole() {
-			fmt.Fprintf(&b, "m.%s.load(b)\n", s.typ)
-		} else {
-			quoted := make([]string, len(p.Instances))
-			for i, at := range p.Instances {
-				quoted[i] = strconv.Quote(at)
-			}
-			fmt.Fprintf(&b, "for i, at := range []string{%s} {\nm.%s[i].load(b, at)\n}\n", strings.Join(quoted, ", "), s.typ)
-		}
-	}
-	for _, r := range g.ropes {
-		fmt.Fprintf(&b, "m.%s = cpu.NewRope(cpu.RopeSpec{%s})\n", r.name, r.spec)
-	}
-	b.WriteString("return m\n}\n\n")
-	b.WriteString("// Reset gives all states their initial values, for batch sequences of at most maxSeq tokens.\n" +
-		"func (m *Model) Reset(batch, maxSeq int) {\nm.batch, m.maxSeq = batch, maxSeq\n")
-	for _, p := range g.m.Params {
-		s := g.sets[p]
-		switch {
-		case len(p.States) == 0:
-		case s.whole():
-			fmt.Fprintf(&b, "m.%s.state.reset(m)\n", s.typ)
-		default:
-			fmt.Fprintf(&b, "for i := range m.%s {\nm.%s[i].state.reset(m)\n}\n", s.typ, s.typ)
-		}
-	}
-	decodes := false
-	for _, p := range plans {
-		if p.f.Mode == ir.Decode && len(p.vars) > 0 {
-			if !decodes {
-				b.WriteString("\n// The last token needs the most memory: with it here, decoding allocates nothing.\n")
-				b.WriteString("end := call{b: batch, s: 1, p: maxSeq - 1}\n")
-			}
-			decodes = true
-			fmt.Fprintf(&b, "m.temporaries.%s.fit(m, end)\n", g.funcs[p.f])
-		}
-	}
-	b.WriteString("}\n\n// Record sends traced values to rec from now on; nil ends it.\n" +
-		"func (m *Model) Record(rec *host.Recorder) { m.rec = rec }\n")
-	return file{name: "model.go", body: b.String()}
-}
-
 // weightsFile declares the parameter sets and binds them to the checkpoint's tensors.
 func (g *generator) weightsFile() file {
 	var b strings.Builder
@@ -121,7 +35,8 @@ func (g *generator) weightsFile() file {
 		if s.whole() {
 			fmt.Fprintf(&b, "// %s holds what belongs to the model as a whole.\n", s.typ)
 		} else {
-			b.WriteString(comment(fmt.Sprintf("%s holds one layer of this kind: %s.", s.typ, strings.Join(p.Instances, ", "))))
+			where := strings.Join(p.Instances, ", ")
+			b.WriteString(comment(fmt.Sprintf("%s holds one layer of this kind: %s.", s.typ, where)))
 		}
 		fmt.Fprintf(&b, "type %s struct {\nat string // the place in the checkpoint\n", s.typ)
 		s.weights.write(&b)
@@ -153,7 +68,8 @@ func (g *generator) stateFile() file {
 		if len(p.States) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "// %sState is what a layer of this kind remembers of the tokens so far.\ntype %sState struct {\n", s.typ, s.typ)
+		fmt.Fprintf(&b, "// %sState is what a layer of this kind remembers of the tokens so far.\n", s.typ)
+		fmt.Fprintf(&b, "type %sState struct {\n", s.typ)
 		s.state.write(&b)
 		b.WriteString("}\n\n")
 		fmt.Fprintf(&b, "func (t *%sState) reset(m *Model) {\n", s.typ)

@@ -2,7 +2,6 @@ package gohost
 
 import (
 	"fmt"
-	"path"
 	"strings"
 	"unicode"
 
@@ -30,24 +29,32 @@ func (g *generator) function(p *plan) (string, error) {
 		if i == 0 {
 			b.WriteString("\n")
 		}
-		b.WriteString(wrap(l.text))
-		switch {
-		case l.source > 0 && l.note != "":
-			fmt.Fprintf(&b, " // %s :%d", l.note, l.source)
-		case l.source > 0:
-			fmt.Fprintf(&b, " // :%d", l.source)
-		}
-		b.WriteString("\n")
+		b.WriteString(l.print())
 	}
 	b.WriteString("}\n\n")
 	return b.String(), nil
+}
+
+// print writes the statement with its origin behind it, or before it where it has several lines.
+func (l line) print() string {
+	origin := ""
+	if l.source > 0 {
+		origin = "// " + strings.TrimSpace(fmt.Sprintf("%s :%d", l.note, l.source))
+	}
+	if strings.Contains(l.text, "\n") {
+		return origin + "\n" + l.text + "\n"
+	}
+	return wrap(l.text) + " " + origin + "\n"
 }
 
 // describe is a function's documentation: its model's words, where they stand, and the layers that run it.
 func (g *generator) describe(f *ir.Func) string {
 	doc := strings.Join(strings.Fields(f.Doc), " ")
 	mode := "the first tokens of each sequence"
-	if f.Mode == ir.Decode {
+	switch {
+	case g.shared[f] != nil:
+		mode = "any tokens of each sequence"
+	case f.Mode == ir.Decode:
 		mode = "one more token of each sequence"
 	}
 	text := g.funcs[f] + " computes " + mode + "."
@@ -57,7 +64,7 @@ func (g *generator) describe(f *ir.Func) string {
 			text += "."
 		}
 	}
-	where := fmt.Sprintf("%s:%d", path.Base(g.m.Source), f.Span.Line)
+	where := fmt.Sprintf("%s:%d", g.source(), f.Span.Line)
 	if in := f.Params.Instances; !g.sets[f.Params].whole() {
 		where += "; " + strings.Join(in, ", ")
 	}

@@ -24,22 +24,31 @@ func (e *emitter) loop() {
 	value := e.expr(e.in.Op.PointwiseBody(), elements)
 	if e.rounds(0) == "true" {
 		value = "float32(formats.RoundBF16(" + value + "))"
-		e.g.imports["formats"] = true
 	} else {
 		value = "float32(" + value + ")"
 	}
 	e.statement(fmt.Sprintf("for i := range %s {\n%s[i] = %s\n}", e.out(0), e.out(0), value))
 }
 
+// binary joins two operands, in parentheses where their own operators bind less.
+func (e *emitter) binary(x *ir.Expr, args []string) string {
+	strength := map[string]int{"+": 4, "-": 4, "*": 5, "/": 5}[x.Op]
+	left, right := protect(args[0], strength), args[1]
+	if right = protect(right, strength); x.Op == "-" || x.Op == "/" {
+		right = operand(args[1])
+	}
+	return left + " " + x.Op + " " + right
+}
+
 // index is where the element of operand i lies that belongs to element i of the result: axes that the operand
 // lacks are left out.
 func (e *emitter) index(i int) (string, error) {
-	result, operand := e.in.Results[0].Type, e.in.Args[i].Type
-	axes, err := ops.BroadcastStrides(result, operand)
+	result, operandType := e.in.Results[0].Type, e.in.Args[i].Type
+	axes, err := ops.BroadcastStrides(result, operandType)
 	if err != nil {
 		return "", err
 	}
-	if sameAxes(result.Dims, operand.Dims) {
+	if sameAxes(result.Dims, operandType.Dims) {
 		return "i", nil
 	}
 	var terms []string
@@ -47,9 +56,17 @@ func (e *emitter) index(i int) (string, error) {
 		if own < 0 {
 			continue
 		}
-		inner := factor(e.product(result.Dims[a+1:]))
-		stride := factor(e.product(operand.Dims[own+1:]))
-		terms = append(terms, fmt.Sprintf("i/(%s)%%(%s)*(%s)", inner, e.product(result.Dims[a:a+1]), stride))
+		term := "i"
+		if inner := e.product(result.Dims[a+1:]); inner != "1" {
+			term += "/" + operand(inner)
+		}
+		if a > 0 { // the outermost axis needs no remainder
+			term += "%" + operand(e.product(result.Dims[a:a+1]))
+		}
+		if stride := e.product(operandType.Dims[own+1:]); stride != "1" {
+			term += "*" + operand(stride)
+		}
+		terms = append(terms, term)
 	}
 	if terms == nil {
 		return "0", nil
@@ -82,9 +99,8 @@ func (e *emitter) expr(x *ir.Expr, elements map[string]string) string {
 	case "neg":
 		return "-(" + args[0] + ")"
 	case "+", "-", "*", "/":
-		return "(" + args[0] + " " + x.Op + " " + args[1] + ")"
+		return e.binary(x, args)
 	case "exp", "sqrt":
-		e.g.imports["math"] = true
 		return "math." + strings.ToUpper(x.Op[:1]) + x.Op[1:] + list(args)
 	case "relu":
 		return "max(" + args[0] + ", 0)"

@@ -1,71 +1,16 @@
 package gohost
 
 import (
-	"encoding/json"
-	"os"
-	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"flagc/internal/compare"
 	"flagc/internal/goldens"
-	"flagc/ir"
 	"flagc/runtime/safetensors"
 )
-
-// build writes a module's program into a temporary folder, with extra files beside it, and compiles it with
-// nothing but the Go toolchain. It returns the path of the binary.
-func build(t *testing.T, m *ir.Module, extra map[string]string) string {
-	t.Helper()
-	files, err := Generate(m, Options{})
-	require.NoError(t, err)
-	dir := t.TempDir()
-	for name, text := range extra {
-		files[name] = []byte(text)
-	}
-	for name, text := range files {
-		path := filepath.Join(dir, filepath.FromSlash(name))
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, text, 0o644))
-	}
-	toolchain(t, dir, "vet", "./...")
-	toolchain(t, dir, "build", "-o", "program", ".")
-	return filepath.Join(dir, "program")
-}
-
-// toolchain runs a go command in a generated module, without network and without this repository's settings.
-func toolchain(t *testing.T, dir string, args ...string) {
-	t.Helper()
-	cmd := exec.Command("go", args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOPROXY=off", "GOFLAGS=-mod=mod", "GOWORK=off", "GOTOOLCHAIN=local")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "go %v: %s", args, out)
-}
-
-// start runs a built program and returns its standard output.
-func start(t *testing.T, program string, args ...string) []byte {
-	t.Helper()
-	cmd := exec.Command(program, args...)
-	out, err := cmd.Output()
-	if exit, ok := err.(*exec.ExitError); ok {
-		require.NoError(t, err, "%s", exit.Stderr)
-	}
-	require.NoError(t, err)
-	return out
-}
-
-// tokenFile writes tokens for --prompt or --feed.
-func tokenFile(t *testing.T, rows [][]int32) string {
-	t.Helper()
-	text, err := json.Marshal(rows)
-	require.NoError(t, err)
-	path := filepath.Join(t.TempDir(), "tokens.json")
-	require.NoError(t, os.WriteFile(path, text, 0o644))
-	return "@" + path
-}
 
 // noiseFactor allows twice the drift that the official code shows when only its accumulation changes from
 // float64 to float32: ours accumulates in float32 as well, in another order, so the two runs are two such
@@ -106,13 +51,69 @@ func checkLogits(t *testing.T, path string, want map[string]safetensors.Tensor, 
 			require.Zero(t, r.Different, "%s %s", run, got.Name)
 			continue
 		}
-		bound, ok := noise[run+"."+got.Name]
-		if !ok {
-			bound = noise["long.decode.logits"]
+		bound := bounds(noise, run+"."+got.Name)
+		t.Logf("%-7s %-20s median %.4f worst %.4f, noise %.4f %.4f; argmax differs in %d rows", run, got.Name, r.RelL2,
+			r.WorstL2, bound[0], bound[1], r.Argmax)
+		// A single row says little: one expert chosen otherwise moves it far. Rows whose choice of token is the
+		// same pass, the others must be near.
+		if r.Argmax > 0 {
+			require.LessOrEqual(t, r.WorstL2, noiseFactor*bound[1], "%s %s", run, got.Name)
 		}
-		t.Logf("%-7s %-20s median %.4f worst %.4f, allowed %.4f %.4f; argmax differs in %d rows", run, got.Name, r.RelL2,
-			r.WorstL2, noiseFactor*bound[0], noiseFactor*bound[1], r.Argmax)
-		require.LessOrEqual(t, r.RelL2, noiseFactor*bound[0], "%s %s", run, got.Name)
-		require.LessOrEqual(t, r.WorstL2, noiseFactor*bound[1], "%s %s", run, got.Name)
+		if rows := r.Elements / got.Shape[len(got.Shape)-1]; rows >= fewRows {
+			require.LessOrEqual(t, r.RelL2, noiseFactor*bound[0], "%s %s", run, got.Name)
+		}
 	}
+}
+
+// fewRows is the number of rows from which on their median is held against the median of the noise.
+const fewRows = 6
+
+// TestGeneratedHostMatchesRecordedTrace compares every traced value of the long prefill: over hundreds of rows the
+// median drift of each layer must not exceed what the official code shows.
+func TestGeneratedHostMatchesRecordedTrace(t *testing.T) {
+	for _, name := range goldens.Names {
+		t.Run(name, func(t *testing.T) {
+			g := goldens.Open(t, name)
+			program := build(t, g.Module(t, nil), nil)
+			noise := g.Noise(t)
+			path := filepath.Join(t.TempDir(), "trace.safetensors")
+			start(t, program, "--weights", g.Checkpoint, "--prompt", tokenFile(t, g.Tokens(t, "long.prompt")),
+				"--feed", tokenFile(t, g.Tokens(t, "long.fed")), "--mtp", "--trace", path)
+			file, err := safetensors.Open(path)
+			require.NoError(t, err)
+			defer file.Close()
+			want := g.Run("long")
+			for _, got := range file.Tensors() {
+				expected, ok := want[got.Name]
+				require.True(t, ok, "%s is not among the recorded values", got.Name)
+				delete(want, got.Name)
+				r := compare.Tensors(expected, got)
+				require.Empty(t, r.Mismatch, got.Name)
+				bound, ok := noise["long."+got.Name]
+				if rows := r.Elements / got.Shape[len(got.Shape)-1]; ok && rows >= manyRows {
+					require.LessOrEqual(t, r.RelL2, noiseFactor*bound[0]+float32Error, got.Name)
+				}
+			}
+			for name := range want {
+				require.True(t, strings.HasSuffix(name, "logits") || name == "fed", "%s is recorded but not traced", name)
+			}
+		})
+	}
+}
+
+// manyRows is the number of rows whose median is steady.
+const manyRows = 50
+
+// bounds is the drift of the official code for a tensor of logits, and at least its usual one: where a run
+// happens not to drift at all, another order of the sums may. Steps after the prompt of a run that has no figures
+// of its own are held to those of all runs.
+func bounds(noise map[string][2]float64, name string) [2]float64 {
+	usual := noise["long.decode.logits"]
+	own, ok := noise[name]
+	for other, figures := range noise {
+		if !ok && strings.HasSuffix(other, "decode.logits") {
+			own = [2]float64{max(own[0], figures[0]), max(own[1], figures[1])}
+		}
+	}
+	return [2]float64{max(usual[0], own[0]), max(usual[1], own[1])}
 }

@@ -2,8 +2,6 @@ package cpu
 
 import (
 	"math"
-
-	"flagc/runtime/formats"
 )
 
 // entryBlock is how many entries share one step of the running maximum; it decides what is rounded
@@ -31,7 +29,8 @@ func (kv *KV) gather(dst []float32, b, n int) {
 // SparseAttention attends from every head of each query to the listed rows of kv (spec §5.6): q and dst are
 // [batch,s,heads,d], entries [batch,s,n] with -1 for holes, sink [heads] joins the denominator alone.
 // Entries are taken in blocks of 64 with a running maximum; the weights that multiply values are
-// rounded to bf16, those in the denominator are not. bf16 result; a query without entries gives zeros.
+// rounded to bf16, those in the denominator are not. bf16 result; a query without entries gives zeros. scale
+// is above 0.
 func (c *Ctx) SparseAttention(dst, q []float32, kv KV, entries []int32, sink []float32,
 	batch, s, heads, d, n int, scale float32) {
 	need("SparseAttention", "q", len(q), batch*s*heads*d)
@@ -48,7 +47,7 @@ func (c *Ctx) SparseAttention(dst, q []float32, kv KV, entries []int32, sink []f
 			if h0 >= h1 {
 				continue
 			}
-			a := attention{&c.workers[id], &kv, h1 - h0, d, float64(scale)}
+			a := attention{&c.workers[id], &kv, h1 - h0, d, scale}
 			from, to := (i*heads+h0)*d, (i*heads+h1)*d
 			a.query(dst[from:to], q[from:to], entries[i*n:(i+1)*n], sink[h0:h1], i/s)
 		}
@@ -67,7 +66,7 @@ type attention struct {
 	*scratch
 	kv       *KV
 	heads, d int
-	scale    float64
+	scale    float32
 }
 
 // query runs all blocks. Per head, f holds the running maximum and the denominator.
@@ -95,7 +94,7 @@ func (a *attention) query(dst, q []float32, entries []int32, sink []float32, b i
 		}
 		a.dotMatrix(scores, entryBlock, q, rows, a.heads, count, a.d)
 		for h := range a.heads {
-			rescale := a.weights(scores[h*entryBlock:][:count], &top[h], &total[h])
+			rescale := a.weights(scores[h*entryBlock:][:entryBlock], count, &top[h], &total[h])
 			if rescale != 1 {
 				for i := range acc[h*a.d : (h+1)*a.d] {
 					acc[h*a.d+i] *= rescale
@@ -115,20 +114,18 @@ func (a *attention) query(dst, q []float32, entries []int32, sink []float32, b i
 	}
 }
 
-// weights turns a block's products into bf16 weights relative to the new maximum, adds the unrounded ones
-// to the denominator and returns the factor for what earlier blocks have summed.
-func (a *attention) weights(scores []float32, top, total *float64) (rescale float32) {
-	largest := *top
-	for _, v := range scores {
-		largest = max(largest, float64(v)*a.scale)
+// weights turns the first count products of a block into bf16 weights relative to the new maximum, adds the
+// unrounded ones to the denominator and returns the factor for what earlier blocks have summed. scores
+// holds entryBlock values.
+func (a *attention) weights(scores []float32, count int, top, total *float64) (rescale float32) {
+	scores = scores[:ceilDiv(count, scoreStep)*scoreStep]
+	for i := count; i < len(scores); i++ {
+		scores[i] = float32(math.Inf(-1)) // weighs nothing
 	}
-	factor := math.Exp(*top - largest)
-	var sum float64
-	for i, v := range scores {
-		p := math.Exp(float64(v)*a.scale - largest)
-		sum += p
-		scores[i] = float32(formats.RoundBF16(p))
-	}
-	*top, *total = largest, *total*factor+sum
+	largest := float32(*top)
+	largest = max(largest, active.peak(scores)*a.scale)
+	sum := active.weigh(scores, a.scale, largest)
+	factor := math.Exp(*top - float64(largest))
+	*top, *total = float64(largest), *total*factor+float64(sum)
 	return float32(factor)
 }

@@ -58,10 +58,27 @@ func BenchmarkDecodeLinear(b *testing.B) {
 			weights := benchWeights(b, data, shape.enc, shape.n, shape.k)
 			for _, rows := range []int{1, 2, 4} {
 				name := fmt.Sprintf("%v/%dx%d/rows=%d/threads=%d", shape.enc, shape.n, shape.k, rows, threads)
-				b.Run(name, func(b *testing.B) { benchLinear(b, c, weights, rows, data) })
+				b.Run(name, func(b *testing.B) {
+					benchImplementations(b, func(b *testing.B) { benchLinear(b, c, weights, rows, data) })
+				})
 			}
 		}
 		c.Close()
+	}
+}
+
+// benchImplementations runs a benchmark with each of the vector implementations, or with the portable one
+// if there is no other or FLAGC_CPU asks for it.
+func benchImplementations(b *testing.B, f func(b *testing.B)) {
+	chosen := active
+	defer func() { active = chosen }()
+	list := implementations[1:]
+	if chosen == &generic {
+		list = implementations[:1]
+	}
+	for _, k := range list {
+		active = k
+		b.Run(k.name, f)
 	}
 }
 
@@ -107,15 +124,19 @@ func BenchmarkPrefillLinear(b *testing.B) {
 		w := benchWeights(b, data, enc, 2048, 4096)[0]
 		for _, rows := range []int{8, 32, 256} {
 			b.Run(fmt.Sprintf("%v/rows=%d", enc, rows), func(b *testing.B) {
-				x, dst := make([]float32, rows*w.K), make([]float32, rows*w.N)
-				for b.Loop() {
-					c.Linear(dst, x, w, true)
-				}
-				flops := 2 * float64(rows) * float64(w.N) * float64(w.K) * float64(b.N)
-				b.ReportMetric(flops/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
+				benchImplementations(b, func(b *testing.B) { benchPrefill(b, c, w, rows) })
 			})
 		}
 	}
+}
+
+func benchPrefill(b *testing.B, c *Ctx, w *Matrix, rows int) {
+	x, dst := make([]float32, rows*w.K), make([]float32, rows*w.N)
+	for b.Loop() {
+		c.Linear(dst, x, w, true)
+	}
+	flops := 2 * float64(rows) * float64(w.N) * float64(w.K) * float64(b.N)
+	b.ReportMetric(flops/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
 }
 
 // One decoded token of the routed experts: six of 256 gate and up projections.

@@ -23,6 +23,8 @@ type scratch struct {
 	// Operands of one call of a kernel, here so that they need no allocation.
 	sums            [16]float32
 	places, columns [4]int
+	vectors         [4]*float32
+	shared          [8]float32
 }
 
 // NewCtx returns a context with its own pool; threads below 1 means all processors.

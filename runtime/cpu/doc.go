@@ -15,6 +15,8 @@
 //   - A kernel whose slices do not fit its shape panics, naming the kernel and the operand: the caller is
 //     generated, so this is a mistake of the generator, never of a user.
 //
-// Vector kernels for AVX-512 are chosen when the program starts; setting FLAGC_CPU=generic in the
-// environment, or running on any other machine, selects the portable ones.
+// Vector kernels for AVX-512, or for AVX2 with FMA, are chosen when the program starts; other machines run
+// portable ones. FLAGC_CPU in the environment asks for avx512, avx2 or generic; a name that is unknown or
+// that the machine cannot run has no effect (see Implementation). Implementations differ in the order of
+// float32 sums, hence in last bits.
 package cpu

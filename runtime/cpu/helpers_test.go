@@ -18,12 +18,12 @@ const oneBF16 = 0x1p-7
 // tested here: at most 2^11 roundings of 2^-24 each on any path.
 const float32Sum = 0x1p-13
 
-// eachImplementation runs a test with the portable kernels and with those chosen for this machine, on one
-// and on three workers.
+// eachImplementation runs a test with every implementation that this machine can run, on one and on three
+// workers.
 func eachImplementation(t *testing.T, f func(t *testing.T, c *Ctx)) {
 	chosen := active
 	defer func() { active = chosen }()
-	for _, k := range []*kernels{&generic, chosen} {
+	for _, k := range implementations {
 		for _, threads := range []int{1, 3} {
 			active = k
 			c := NewCtx(threads)

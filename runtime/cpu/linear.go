@@ -126,7 +126,7 @@ func (m *multiplication) direct(s *scratch, p *product, n0, n1 int) {
 		if count < 4 {
 			count = 1
 		}
-		active.rows(out, p.w, p.first+n, count, m.x, at, &s.scales)
+		active.rows(out, p.w, p.first+n, count, m.x, at, s)
 		for i, row := range p.rows {
 			m.store(out[4*i:][:count], row, n, 1)
 		}

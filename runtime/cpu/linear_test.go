@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"fmt"
 	"math"
 	"testing"
 
@@ -181,22 +182,25 @@ func TestExpertLinear(t *testing.T) {
 
 // The bits of a result are the same for any number of workers.
 func TestThreadsDoNotChangeResults(t *testing.T) {
-	r := newRand(6)
-	for _, enc := range encodings {
-		for _, rows := range []int{1, 3, 20} {
-			w, x := randomMatrix(t, r, enc, 300, 544), random32(r, rows*544)
-			var first []float32
-			for _, threads := range []int{1, 2, 5} {
-				c := NewCtx(threads)
-				dst := make([]float32, rows*w.N)
-				c.Linear(dst, x, w, false)
-				c.Close()
-				if first == nil {
-					first = dst
+	first := map[string][]float32{} // by implementation and product
+	for _, threads := range []int{1, 2, 5} {
+		eachImplementation(t, func(t *testing.T, _ *Ctx) {
+			r := newRand(6)
+			c := NewCtx(threads)
+			defer c.Close()
+			for _, enc := range encodings {
+				for _, rows := range []int{1, 3, 20} {
+					w, x := randomMatrix(t, r, enc, 300, 544), random32(r, rows*544)
+					dst := make([]float32, rows*w.N)
+					c.Linear(dst, x, w, false)
+					key := fmt.Sprint(active.name, enc, rows)
+					if first[key] == nil {
+						first[key] = dst
+					}
+					require.Equal(t, first[key], dst)
 				}
-				require.Equal(t, first, dst)
 			}
-		}
+		})
 	}
 }
 

@@ -1,6 +1,11 @@
 package cpu
 
-import "flagc/runtime/formats"
+import (
+	"math"
+	"slices"
+
+	"flagc/runtime/formats"
+)
 
 // kernels is one implementation of the inner loops that everything else is built from.
 type kernels struct {
@@ -14,7 +19,7 @@ type kernels struct {
 
 	// rows computes out[4i+r] = w[n+r]·x[at[i]:][:K] for r < count and i < len(at), both at most 4, with
 	// arranged x. count is 4 or 1, and all rows lie in one scale tile.
-	rows func(out *[16]float32, w *Matrix, n, count int, x []float32, at []int, s *scaleCache)
+	rows func(out *[16]float32, w *Matrix, n, count int, x []float32, at []int, s *scratch)
 
 	// widen writes columns k0..k1 of row n of w as float32, in arranged order, scale applied. k0 is a
 	// multiple of 128.
@@ -31,17 +36,42 @@ type kernels struct {
 
 	// half widens bf16 values.
 	half func(dst []float32, src []uint16)
+
+	// peak is the largest of x, of which there are a positive multiple of scoreStep.
+	peak func(x []float32) float32
+
+	// weigh turns scores, as many as for peak, into bf16(exp(x·scale-top)) and returns the sum before
+	// rounding. Exponentials are within one float32 ulp for the exponent rounded to float32.
+	weigh func(x []float32, scale, top float32) float32
 }
+
+// scoreStep is what the number of scores is filled up to a multiple of.
+const scoreStep = 16
+
+// implementations are those that this machine can run, the fastest last. The list is complete when the
+// program's own initialisation starts.
+var implementations = []*kernels{&generic}
 
 // active is the implementation in use. It is set when the program starts and by tests.
 var active = &generic
+
+// choose returns the implementation of the given name, or the fastest if there is none: the name comes from
+// the environment, where one that was meant for another machine must not stop the program.
+func choose(name string) *kernels {
+	for _, k := range implementations {
+		if k.name == name {
+			return k
+		}
+	}
+	return implementations[len(implementations)-1]
+}
 
 // generic is the portable implementation.
 var generic = kernels{
 	name:    "generic",
 	arrange: func(dst, x []float32, _ Encoding) { copy(dst, x) },
 	gain:    func(Encoding) float32 { return 1 },
-	rows: func(out *[16]float32, w *Matrix, n, count int, x []float32, at []int, _ *scaleCache) {
+	rows: func(out *[16]float32, w *Matrix, n, count int, x []float32, at []int, _ *scratch) {
 		for i, o := range at {
 			for r := range count {
 				out[4*i+r] = w.dotRange(n+r, 0, w.K, x[o:o+w.K])
@@ -53,11 +83,13 @@ var generic = kernels{
 	mix: func(acc []float32, accStride int, p []float32, pStride, rows int, v []float32, entries, d int) {
 		mixColumns(acc, accStride, p, pStride, rows, v, entries, d, 0)
 	},
-	rate: rateGeneric,
-	half: halfGeneric,
+	rate:  rateGeneric,
+	half:  halfGeneric,
+	peak:  func(x []float32) float32 { return slices.Max(x) },
+	weigh: weighGeneric,
 }
 
-// Implementation names the kernels in use: "avx512" or "generic".
+// Implementation names the kernels in use: "avx512", "avx2" or "generic".
 func Implementation() string { return active.name }
 
 func tileGeneric(out *[16]float32, a []float32, at *[4]int, b []float32, bt *[4]int, k int) {
@@ -110,6 +142,16 @@ func halfGeneric(dst []float32, src []uint16) {
 	for i, v := range src {
 		dst[i] = formats.BF16ToFloat32(v)
 	}
+}
+
+func weighGeneric(x []float32, scale, top float32) float32 {
+	var sum float64
+	for i, v := range x {
+		p := math.Exp(float64(v)*float64(scale) - float64(top))
+		sum += p
+		x[i] = formats.RoundBF16x32(float32(p))
+	}
+	return float32(sum)
 }
 
 // scaleCache holds the scales of the FP8 tile row last used by one worker, as float32.

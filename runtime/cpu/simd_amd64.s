@@ -140,8 +140,8 @@ TEXT ·xgetbv(SB), NOSPLIT, $0-4
 	MOVL AX, ret+0(FP)
 	RET
 
-// func rows4F32(out *float32, w *byte, stride, ahead int, x *float32, steps int)
-TEXT ·rows4F32(SB), NOSPLIT, $0-48
+// func rows4F32AVX512(out *float32, w *byte, stride, ahead int, x *float32, steps int)
+TEXT ·rows4F32AVX512(SB), NOSPLIT, $0-48
 	ROWS4
 f32loop:
 	TESTQ CX, CX
@@ -161,8 +161,8 @@ f32done:
 	VZEROUPPER
 	RET
 
-// func rows4BF16(out *float32, w *byte, stride, ahead int, x *float32, steps int)
-TEXT ·rows4BF16(SB), NOSPLIT, $0-48
+// func rows4BF16AVX512(out *float32, w *byte, stride, ahead int, x *float32, steps int)
+TEXT ·rows4BF16AVX512(SB), NOSPLIT, $0-48
 	ROWS4
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
@@ -203,9 +203,9 @@ bf16done:
 	VZEROUPPER
 	RET
 
-// func rows4E4M3(out *float32, w *byte, stride, ahead int, x *float32, steps int, scale *float32)
+// func rows4E4M3AVX512(out *float32, w *byte, stride, ahead int, x *float32, steps int, scale *float32)
 // One scale for every 8 steps, shared by the four rows.
-TEXT ·rows4E4M3(SB), NOSPLIT, $0-56
+TEXT ·rows4E4M3AVX512(SB), NOSPLIT, $0-56
 	ROWS4
 	MOVQ scale+48(FP), DX
 	VPBROADCASTD e4m3Mask<>(SB), Z31
@@ -274,10 +274,10 @@ e4m3done:
 	VZEROUPPER
 	RET
 
-// func rows4E2M1(out *float32, w *byte, stride, ahead int, x *float32, steps int,
+// func rows4E2M1AVX512(out *float32, w *byte, stride, ahead int, x *float32, steps int,
 //	scale *byte, scaleStride int)
-// Steps are of 128 elements, x in the order of arrangeE2M1.
-TEXT ·rows4E2M1(SB), NOSPLIT, $0-64
+// Steps are of 128 elements, x in the order of arrangeE2M1AVX512.
+TEXT ·rows4E2M1AVX512(SB), NOSPLIT, $0-64
 	ROWS4
 	MOVQ scale+48(FP), DX
 	MOVQ scaleStride+56(FP), AX
@@ -317,8 +317,8 @@ e2m1done:
 	VZEROUPPER
 	RET
 
-// func widenBF16(dst *float32, src *byte, steps, ahead int)
-TEXT ·widenBF16(SB), NOSPLIT, $0-32
+// func widenBF16AVX512(dst *float32, src *byte, steps, ahead int)
+TEXT ·widenBF16AVX512(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
 	MOVQ steps+16(FP), CX
@@ -338,8 +338,8 @@ widenBF16done:
 	VZEROUPPER
 	RET
 
-// func widenE4M3(dst *float32, src *byte, steps, ahead int, scale float32)
-TEXT ·widenE4M3(SB), NOSPLIT, $0-36
+// func widenE4M3AVX512(dst *float32, src *byte, steps, ahead int, scale float32)
+TEXT ·widenE4M3AVX512(SB), NOSPLIT, $0-36
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
 	MOVQ steps+16(FP), CX
@@ -365,9 +365,9 @@ widenE4M3done:
 	VZEROUPPER
 	RET
 
-// func widenE2M1(dst *float32, src *byte, steps, ahead int, scale *byte)
-// Steps are of 128 elements, written in the order of arrangeE2M1.
-TEXT ·widenE2M1(SB), NOSPLIT, $0-40
+// func widenE2M1AVX512(dst *float32, src *byte, steps, ahead int, scale *byte)
+// Steps are of 128 elements, written in the order of arrangeE2M1AVX512.
+TEXT ·widenE2M1AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
 	MOVQ steps+16(FP), CX

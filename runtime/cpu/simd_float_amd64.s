@@ -33,8 +33,8 @@
 	VPADDD tmp, v, v         \
 	VPANDD Z31, v, v
 
-// func tile4x4(out *[16]float32, a0, a1, a2, a3, b0, b1, b2, b3 *float32, steps int)
-TEXT ·tile4x4(SB), NOSPLIT, $0-80
+// func tile4x4AVX512(out *[16]float32, a0, a1, a2, a3, b0, b1, b2, b3 *float32, steps int)
+TEXT ·tile4x4AVX512(SB), NOSPLIT, $0-80
 	MOVQ a0+8(FP), R8
 	MOVQ a1+16(FP), R9
 	MOVQ a2+24(FP), R10
@@ -98,9 +98,9 @@ tiledone:
 	VZEROUPPER
 	RET
 
-// func mix4(acc *float32, accStride int, p *float32, pStride int, v *float32, vStride, entries, steps int)
+// func mix4AVX512(acc *float32, accStride int, p *float32, pStride int, v *float32, vStride, entries, steps int)
 // acc[i] += sum over e of p[i][e]·v[e], for four rows i, in steps of 32 columns. Strides are in bytes.
-TEXT ·mix4(SB), NOSPLIT, $0-64
+TEXT ·mix4AVX512(SB), NOSPLIT, $0-64
 	MOVQ acc+0(FP), DI
 	MOVQ accStride+8(FP), AX
 	LEAQ (AX)(AX*2), BX
@@ -150,9 +150,9 @@ mixdone:
 	VZEROUPPER
 	RET
 
-// func rate16(sums, dots *float32, weight float32, steps int)
+// func rate16AVX512(sums, dots *float32, weight float32, steps int)
 // sums += bf16(max(bf16(dots), 0)·weight), in steps of 16.
-TEXT ·rate16(SB), NOSPLIT, $0-32
+TEXT ·rate16AVX512(SB), NOSPLIT, $0-32
 	MOVQ sums+0(FP), DI
 	MOVQ dots+8(FP), SI
 	VBROADCASTSS weight+16(FP), Z16

@@ -147,9 +147,9 @@
 	VPSRLD $4, Z17, Z17        \
 	FMA2X4
 
-// func e4m3x2(out *[8]float32, w *byte, stride, ahead int, x *[4]*float32, steps int, scale *float32)
+// func e4m3x2AVX512(out *[8]float32, w *byte, stride, ahead int, x *[4]*float32, steps int, scale *float32)
 // out[4i+r] for vectors i < 2 and rows r < 4.
-TEXT ·e4m3x2(SB), NOSPLIT, $0-56
+TEXT ·e4m3x2AVX512(SB), NOSPLIT, $0-56
 	ARGS
 	ROWS4X2
 	E4M3CONST
@@ -196,9 +196,9 @@ x2done:
 	VZEROUPPER
 	RET
 
-// func e4m3x4(out *[8]float32, w *byte, stride, ahead int, x *[4]*float32, steps int, scale *float32)
+// func e4m3x4AVX512(out *[8]float32, w *byte, stride, ahead int, x *[4]*float32, steps int, scale *float32)
 // out[4r+i] for rows r < 2 and vectors i < 4.
-TEXT ·e4m3x4(SB), NOSPLIT, $0-56
+TEXT ·e4m3x4AVX512(SB), NOSPLIT, $0-56
 	ARGS
 	ROWS2X4
 	E4M3CONST
@@ -245,10 +245,10 @@ x4done:
 	VZEROUPPER
 	RET
 
-// func e2m1x2(out *[8]float32, w *byte, stride, ahead int, x *[4]*float32, steps int,
+// func e2m1x2AVX512(out *[8]float32, w *byte, stride, ahead int, x *[4]*float32, steps int,
 //	scale *byte, scaleStride int)
-// As e4m3x2; steps are of 128 elements.
-TEXT ·e2m1x2(SB), NOSPLIT, $0-64
+// As e4m3x2AVX512; steps are of 128 elements.
+TEXT ·e2m1x2AVX512(SB), NOSPLIT, $0-64
 	ARGS
 	ROWS4X2
 	UE8M0CONSTS
@@ -298,10 +298,10 @@ m2done:
 	VZEROUPPER
 	RET
 
-// func e2m1x4(out *[8]float32, w *byte, stride, ahead int, x *[4]*float32, steps int,
+// func e2m1x4AVX512(out *[8]float32, w *byte, stride, ahead int, x *[4]*float32, steps int,
 //	scale *byte, scaleStride int)
-// As e4m3x4; steps are of 128 elements.
-TEXT ·e2m1x4(SB), NOSPLIT, $0-64
+// As e4m3x4AVX512; steps are of 128 elements.
+TEXT ·e2m1x4AVX512(SB), NOSPLIT, $0-64
 	ARGS
 	ROWS2X4
 	UE8M0CONSTS

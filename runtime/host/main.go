@@ -48,10 +48,10 @@ type options struct {
 	threads               int
 }
 
-func parseOptions(p Program, args []string, stderr io.Writer) (*options, error) {
-	o := &options{}
-	f := flag.NewFlagSet(p.Name, flag.ContinueOnError)
-	f.SetOutput(io.Discard) // Main reports the error itself
+// RegisterFlags adds the flags of a generated program to a set, for a tool that passes them on.
+func RegisterFlags(f *flag.FlagSet) { new(options).register(f) }
+
+func (o *options) register(f *flag.FlagSet) {
 	f.StringVar(&o.weights, "weights", "", "`folder` of the checkpoint")
 	f.StringVar(&o.prompt, "prompt", "", "`tokens` by comma, rows of a batch by semicolon, or @FILE with JSON")
 	f.StringVar(&o.feed, "feed", "", "`tokens` to feed after the prompt, instead of choosing them")
@@ -65,6 +65,13 @@ func parseOptions(p Program, args []string, stderr io.Writer) (*options, error) 
 	f.Float64Var(&o.topP, "top-p", 1, "draw among the likeliest tokens of this total probability")
 	f.Uint64Var(&o.seed, "seed", 0, "of the random numbers")
 	f.IntVar(&o.threads, "threads", 0, "0 means one for each processor")
+}
+
+func parseOptions(p Program, args []string, stderr io.Writer) (*options, error) {
+	o := &options{}
+	f := flag.NewFlagSet(p.Name, flag.ContinueOnError)
+	f.SetOutput(io.Discard) // Main reports the error itself
+	o.register(f)
 	err := f.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintf(stderr, "%s runs %s on this machine (built from %s for %s).\n\n", p.Name, p.Name, p.Source, p.Target)
@@ -139,6 +146,14 @@ func (o *options) execute(p Program, stdout io.Writer) error {
 	if err := binder.Err(); err != nil {
 		return err
 	}
+	stream := !o.json && len(q.Prompt) == 1
+	if stream { // a person is watching: show each token when it is chosen
+		separator := ""
+		q.Chosen = func(ids []int32) {
+			fmt.Fprintf(stdout, "%s%d", separator, ids[0])
+			separator = ","
+		}
+	}
 	result, err := Run(model, p.Vocab, q)
 	if err != nil {
 		return err
@@ -156,7 +171,13 @@ func (o *options) execute(p Program, stdout io.Writer) error {
 	if o.json {
 		return printJSON(stdout, p, q, result)
 	}
-	return printText(stdout, q, result)
+	if stream {
+		fmt.Fprintln(stdout)
+	} else {
+		printRows(stdout, result.Fed)
+	}
+	fmt.Fprintln(stdout, result.speedLine(len(q.Prompt[0])))
+	return nil
 }
 
 // report is what --json prints.
@@ -192,22 +213,24 @@ func (r *Result) speed() float64 {
 	return float64(r.batch*len(r.Fed[0])) / r.DecodeTime.Seconds()
 }
 
-func printText(w io.Writer, q Request, r *Result) error {
-	for _, row := range r.Fed {
+// printRows prints the tokens of each sequence on a line of its own.
+func printRows(w io.Writer, rows [][]int32) {
+	for _, row := range rows {
 		words := make([]string, len(row))
 		for i, id := range row {
 			words[i] = strconv.Itoa(int(id))
 		}
-		if _, err := fmt.Fprintln(w, strings.Join(words, ",")); err != nil {
-			return err
-		}
+		fmt.Fprintln(w, strings.Join(words, ","))
 	}
-	line := fmt.Sprintf("first token after %.1f ms (%d of prompt)", 1e3*r.PrefillTime.Seconds(), len(q.Prompt[0]))
+}
+
+// speedLine says how long the prompt took, and how fast tokens came after it.
+func (r *Result) speedLine(prompt int) string {
+	line := fmt.Sprintf("first token after %.1f ms (%d of prompt)", 1e3*r.PrefillTime.Seconds(), prompt)
 	if speed := r.speed(); speed > 0 {
 		line += fmt.Sprintf(", then %.1f tokens/s", speed)
 	}
-	_, err := fmt.Fprintln(w, line)
-	return err
+	return line
 }
 
 // Exit runs Main for a whole process.

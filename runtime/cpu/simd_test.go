@@ -1,0 +1,181 @@
+package cpu
+
+import (
+	"math"
+	"testing"
+
+	"flagc/runtime/formats"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestChoose(t *testing.T) {
+	for _, k := range implementations {
+		require.Same(t, k, choose(k.name))
+	}
+	fastest := implementations[len(implementations)-1]
+	require.Same(t, fastest, choose(""))
+	require.Same(t, fastest, choose("abacus"))
+	require.Same(t, &generic, implementations[0])
+	require.Contains(t, []string{"generic", "avx2", "avx512"}, Implementation())
+}
+
+// Widened weights stand in the order of arranged activations, with their exact values.
+func TestWidenMatchesArrange(t *testing.T) {
+	eachImplementation(t, func(t *testing.T, _ *Ctx) {
+		r := newRand(40)
+		for _, enc := range encodings {
+			m := randomMatrix(t, r, enc, 131, 416)
+			for _, n := range []int{0, 127, 128, 130} {
+				row, want, got := make([]float32, m.K), make([]float32, m.K), make([]float32, m.K)
+				m.Row(row, n)
+				active.arrange(want, row, enc)
+				for i := range want {
+					want[i] *= active.gain(enc)
+				}
+				active.widen(got[:256], m, n, 0, 256)
+				active.widen(got[256:], m, n, 256, m.K)
+				require.Equal(t, want, got, "%v row %d", enc, n)
+			}
+		}
+	})
+}
+
+// All numbers of rows and vectors give what single products give, up to the order of sums.
+func TestRowsCounts(t *testing.T) {
+	eachImplementation(t, func(t *testing.T, c *Ctx) {
+		r := newRand(41)
+		for _, enc := range encodings {
+			for _, k := range []int{32, 128, 160, 544, 1024} {
+				m := randomMatrix(t, r, enc, 7, k)
+				x, arranged := randomBF16(r, 4*k), make([]float32, 4*k)
+				for i := range 4 {
+					active.arrange(arranged[i*k:(i+1)*k], x[i*k:(i+1)*k], enc)
+				}
+				for _, count := range []int{1, 4} {
+					for vectors := 1; vectors <= 4; vectors++ {
+						var out [16]float32
+						c.workers[0].scales.w = nil
+						at := []int{3 * k, 0, k, 2 * k}[:vectors]
+						active.rows(&out, m, 2, count, arranged, at, &c.workers[0])
+						for i, o := range at {
+							for j := range count {
+								requireProduct(t, out[4*i+j], x[o:o+k], m, 2+j, false)
+							}
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestTile(t *testing.T) {
+	eachImplementation(t, func(t *testing.T, _ *Ctx) {
+		r := newRand(42)
+		for _, k := range []int{0, 1, 15, 16, 31, 32, 100, 512} {
+			a, b := random32(r, 5*k), random32(r, 4*k)
+			at, bt := [4]int{0, 2 * k, k, 4 * k}, [4]int{3 * k, k, 0, 0}
+			var out [16]float32
+			active.tile(&out, a, &at, b, &bt, k)
+			for i, got := range out {
+				var want, size float64
+				for j := range k {
+					p := float64(a[at[i/4]+j]) * float64(b[bt[i%4]+j])
+					want, size = want+p, size+math.Abs(p)
+				}
+				require.InDelta(t, want, float64(got), size*float32Sum)
+			}
+		}
+	})
+}
+
+// Every step of rate is rounded, so implementations agree bit for bit.
+func TestRate(t *testing.T) {
+	eachImplementation(t, func(t *testing.T, _ *Ctx) {
+		r := newRand(43)
+		for _, n := range []int{1, 8, 15, 16, 33, 64} {
+			dots, sums := random32(r, n), random32(r, n)
+			weight := formats.RoundBF16x32(float32(r.NormFloat64()))
+			dots[0] = 1 + 0x1p-8 // halfway between two bf16 numbers
+			want := append([]float32(nil), sums...)
+			rateGeneric(want, dots, weight)
+			active.rate(sums, dots, weight)
+			require.Equal(t, want, sums)
+		}
+	})
+}
+
+func TestHalf(t *testing.T) {
+	eachImplementation(t, func(t *testing.T, _ *Ctx) {
+		src := make([]uint16, 1<<16+3)
+		for i := range src {
+			src[i] = uint16(i)
+		}
+		for _, n := range []int{0, 1, 15, 16, 17, len(src)} {
+			dst := make([]float32, n+1)
+			dst[n] = 1
+			active.half(dst[:n], src[:n])
+			for i, v := range dst[:n] {
+				require.Equal(t, uint32(src[i])<<16, math.Float32bits(v))
+			}
+			require.EqualValues(t, 1, dst[n])
+		}
+	})
+}
+
+// ulp is the distance from the float32 number at or below x > 0 to the next.
+func ulp(x float64) float64 {
+	_, exp := math.Frexp(x)
+	return math.Ldexp(1, max(exp-24, -149))
+}
+
+// One exponential at a time, over the whole range in which results are not zero: below one ulp, the sum
+// being the unrounded result.
+func TestWeighAccuracy(t *testing.T) {
+	const stride = 499 // bit patterns from one argument to the next
+	eachImplementation(t, func(t *testing.T, _ *Ctx) {
+		var x [scoreStep]float32
+		worst := 0.0
+		for bits := math.Float32bits(0x1p-30); bits < math.Float32bits(110); bits += stride {
+			for i := range x {
+				x[i] = float32(math.Inf(-1))
+			}
+			place := int(bits % scoreStep)
+			v := -math.Float32frombits(bits)
+			x[place] = v
+			want := math.Exp(float64(v))
+			got := active.weigh(x[:], 1, 0)
+			worst = max(worst, math.Abs(float64(got)-want)/ulp(want))
+			if x[place] != formats.RoundBF16x32(got) || x[(place+1)%scoreStep] != 0 {
+				require.Failf(t, "wrong weight", "exp(%v) = %v gives %v", v, got, x)
+			}
+		}
+		require.Less(t, worst, 1.0)
+	})
+}
+
+func TestWeighAndPeak(t *testing.T) {
+	eachImplementation(t, func(t *testing.T, _ *Ctx) {
+		r := newRand(44)
+		for _, n := range []int{16, 32, 48, 64} {
+			x := random32(r, n)
+			x[r.IntN(n)] = 9
+			x[n-1] = float32(math.Inf(-1))
+			require.EqualValues(t, 9, active.peak(x))
+			const scale, top = 0.5, 4.5
+			var want float64
+			weights := make([]float64, n)
+			for i, v := range x {
+				weights[i] = math.Exp(float64(v)*scale - top)
+				want += weights[i]
+			}
+			require.InEpsilon(t, want, float64(active.weigh(x, scale, top)), float32Sum)
+			for i, w := range weights {
+				require.InDelta(t, w, float64(x[i]), w*oneBF16)
+			}
+			x[3] = float32(math.NaN())
+			require.True(t, math.IsNaN(float64(active.weigh(x, scale, top))))
+		}
+	})
+}
