@@ -1,18 +1,26 @@
 package weights
 
 import (
+	"encoding/binary"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"flagc/ir"
+	"flagc/runtime/formats"
 	"flagc/runtime/safetensors"
 )
 
 // Source hands out the weights of a checkpoint as the interpreter takes them: widened exactly to float64, in
-// the shape of the value's type. What was widened once is kept. It is safe for concurrent use, and is not to
-// be used after the checkpoint's Close.
+// the shape of the value's type. What was widened once is kept as long as there is room; beyond that it is
+// widened anew each time, so that a model of any size runs in bounded memory. It is safe for concurrent use,
+// and is not to be used after the checkpoint's Close.
 type Source struct {
+	// Room is how many widened elements, of 8 bytes each, are kept. It may be set before first use.
+	Room int64
+
 	checkpoint *safetensors.Checkpoint
+	taken      atomic.Int64
 
 	mu   sync.Mutex
 	kept map[held]*ir.Tensor
@@ -25,10 +33,17 @@ type held struct {
 	weight   *ir.Weight
 }
 
+// defaultRoom is 4 GiB.
+const defaultRoom = 1 << 29
+
+// rowsFrom is the number of elements from which a table in bf16, such as the embedding of a large vocabulary,
+// is widened row by row instead of as a whole.
+const rowsFrom = 1 << 26
+
 // NewSource reads the weights of m from c. Tensors are looked up when they are asked for, so that a Source
 // costs nothing; Check tells whether all of them are there.
 func NewSource(m *ir.Module, c *safetensors.Checkpoint) *Source {
-	s := &Source{checkpoint: c, kept: map[held]*ir.Tensor{}, sets: map[*ir.Weight]*ir.Params{}}
+	s := &Source{Room: defaultRoom, checkpoint: c, kept: map[held]*ir.Tensor{}, sets: map[*ir.Weight]*ir.Params{}}
 	for _, set := range m.Params {
 		for _, w := range set.Weights {
 			s.sets[w] = set
@@ -61,16 +76,28 @@ func (s *Source) Tensor(instance string, w *ir.Weight) (*ir.Tensor, error) {
 	if have := s.kept[at]; have != nil {
 		return have, nil // another caller was faster; all must share one
 	}
-	s.kept[at] = t
+	if s.admit(len(t.F)) {
+		s.kept[at] = t
+	}
 	return t, nil
+}
+
+// admit takes room for n elements, unless there is too little left.
+func (s *Source) admit(n int) bool {
+	if s.taken.Add(int64(n)) <= s.Room {
+		return true
+	}
+	s.taken.Add(int64(-n))
+	return false
 }
 
 // Release forgets what is kept for an instance, so that a large model can be walked layer by layer.
 func (s *Source) Release(instance string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for at := range s.kept {
+	for at, t := range s.kept {
 		if at.instance == instance {
+			s.taken.Add(int64(-len(t.F)))
 			delete(s.kept, at)
 		}
 	}
@@ -96,7 +123,9 @@ func (s *Source) load(instance string, w *ir.Weight, set *ir.Params) (*ir.Tensor
 	out := &ir.Tensor{Elem: w.Value.Type.Elem, Shape: shape}
 	switch {
 	case w.IsMany():
-		out.Lazy = lazy(out.Elem, found, len(found)/w.Count())
+		out.Lazy = s.lazy(out.Elem, found, len(found)/w.Count())
+	case out.Elem == ir.Plain(ir.BF16) && len(shape) == 2 && out.Len() > rowsFrom:
+		out.Lazy = tableRows(found[0], shape[1])
 	case out.Elem.DType.IsInt():
 		out.I, err = found[0].Int32s()
 	default:
@@ -118,15 +147,34 @@ func (s *Source) find(e Tensor) (safetensors.Tensor, error) {
 	return t, nil
 }
 
-// lazy widens slice i of a weight from its parts tensors when it is first asked for.
-func lazy(elem ir.Elem, found []safetensors.Tensor, parts int) func(i int) []float64 {
+// lazy widens slice i of a weight from its parts tensors when it is asked for, and keeps it if there is room.
+func (s *Source) lazy(elem ir.Elem, found []safetensors.Tensor, parts int) func(i int) []float64 {
 	slices := make([]struct {
-		once     sync.Once
+		mu       sync.Mutex
 		elements []float64
 	}, len(found)/parts)
 	return func(i int) []float64 {
-		s := &slices[i]
-		s.once.Do(func() { s.elements = widen(elem, found[i*parts:(i+1)*parts]) })
-		return s.elements
+		one := &slices[i]
+		one.mu.Lock()
+		defer one.mu.Unlock()
+		if one.elements != nil {
+			return one.elements
+		}
+		elements := widen(elem, found[i*parts:(i+1)*parts])
+		if s.admit(len(elements)) {
+			one.elements = elements
+		}
+		return elements
+	}
+}
+
+// tableRows widens row i of a bf16 table.
+func tableRows(t safetensors.Tensor, width int) func(i int) []float64 {
+	return func(i int) []float64 {
+		row := make([]float64, width)
+		for j := range row {
+			row[j] = float64(formats.BF16ToFloat32(binary.LittleEndian.Uint16(t.Data[2*(i*width+j):])))
+		}
+		return row
 	}
 }

@@ -47,7 +47,7 @@ input are byte-identical. An earlier build at DIR is replaced as a whole; any ot
 				return err
 			}
 			fmt.Fprintf(a.out, "%s for %s in %s: %d layer kinds, %d functions, %d files\n", info.Module.Model, info.Target,
-				out, len(info.Module.Kinds), info.Functions, info.Files)
+				out, info.Module.layerKinds(), info.Functions, info.Files)
 			fmt.Fprintf(a.out, "next: flagc run %s --weights DIR --prompt 1,2,3 --max-new 16\n", out)
 			return nil
 		},

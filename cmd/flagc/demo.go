@@ -51,7 +51,7 @@ func (a *app) runDemo(f *modelFlags, out string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "build       %s: %d layer kinds as %d functions, for %s\n", build, len(info.Module.Kinds), info.Functions,
+	fmt.Fprintf(a.out, "build       %s: %d layer kinds as %d functions, for %s\n", build, info.Module.layerKinds(), info.Functions,
 		info.Target)
 	binary, err := a.compileHost(build)
 	if err != nil {
@@ -76,12 +76,14 @@ func (a *app) demoReport(text []byte, prompt, checkpoint, build string) error {
 		return fmt.Errorf("BUG: the program's report cannot be read: %v\n%s", err, text)
 	}
 	fmt.Fprintf(a.out, "\nprompt      %s\ntokens      %s\nspeed       %.0f tokens/s\n", prompt, joinTokens(r.Tokens[0]), r.Rate)
-	fmt.Fprintf(a.out, `
-next
-  flagc eval %s --weights %s --prompt %s --max-new 4      the same, exactly
-  flagc ir %s --func block_csa.decode                     one kind of layer as IR
-  less %s/host/model.go                                   the generated program
-  flagc doc model                                                       the model's source
-`, demoModel, checkpoint, prompt, demoModel, build)
+	fmt.Fprintln(a.out, "\nnext")
+	for _, next := range [][2]string{
+		{"flagc eval " + demoModel + " --weights " + checkpoint + " --prompt " + prompt + " --max-new 4", "the same, exactly"},
+		{"flagc ir " + demoModel + " --func block_csa.decode", "one kind of layer as IR"},
+		{"less " + filepath.Join(build, "host", "block_csa.go"), "the same layer as generated Go"},
+		{"flagc doc model", "the model's source"},
+	} {
+		fmt.Fprintf(a.out, "  # %s\n  %s\n", next[1], next[0])
+	}
 	return nil
 }

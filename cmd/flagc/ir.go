@@ -68,7 +68,7 @@ func (a *app) printFunction(m *ir.Module, name string) error {
 type moduleInfo struct {
 	Model      string         `json:"model"`
 	Dims       map[string]int `json:"dims"`
-	Kinds      []kindInfo     `json:"layer_kinds"`
+	Kinds      []kindInfo     `json:"parameter_sets"`
 	Entries    []string       `json:"entry_points"`
 	Checkpoint weights.Totals `json:"checkpoint"`
 }
@@ -80,6 +80,17 @@ type kindInfo struct {
 	Weights   int            `json:"weights"`
 	States    int            `json:"states"`
 	Ops       map[string]int `json:"ops"` // instructions by function
+}
+
+// layerKinds is the number of parameter sets that are not the whole model's.
+func (i *moduleInfo) layerKinds() int {
+	n := 0
+	for _, k := range i.Kinds {
+		if !contains(k.Instances, "") {
+			n++
+		}
+	}
+	return n
 }
 
 func describeModule(m *ir.Module) moduleInfo {

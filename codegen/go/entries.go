@@ -41,14 +41,16 @@ func (g *generator) checkEntries() error {
 		if main == nil {
 			return fmt.Errorf("the entry main has no %s function", mode)
 		}
-		if len(main.Args) != 1 || !isIDs(main.Args[0].Type) || len(main.Results) < 1 || !isLogits(main.Results[0]) {
+		if len(main.Args) != 1 || !isIDs(main.Args[0].Type) || len(main.Results) < 1 ||
+			!isLogits(main.Results[0]) {
 			return fmt.Errorf("%s must take ids i32[b, s] and yield logits f32[b, V] first", main.FullName())
 		}
 		if draft == nil {
 			continue
 		}
 		n := len(draft.Args)
-		ok := n == len(main.Results) && isIDs(draft.Args[n-1].Type) && len(draft.Results) == 1 && isLogits(draft.Results[0])
+		ok := n > 0 && n == len(main.Results) && isIDs(draft.Args[n-1].Type) &&
+			len(draft.Results) == 1 && isLogits(draft.Results[0])
 		for i := 0; ok && i < n-1; i++ {
 			ok = draft.Args[i].Type.Equal(main.Results[i+1])
 		}
@@ -93,15 +95,18 @@ func (g *generator) mainFile() file {
 	return f
 }
 
+// methods are those of host.Model and host.Drafter that run an entry function.
+var methods = []struct{ entry, mode, method, doc string }{
+	{Main, "prefill", "Prefill", "runs the first tokens of each sequence; ids is [b, s]"},
+	{Main, "decode", "Decode", "runs one token of each sequence after p others; ids is [b]"},
+	{Draft, "prefill", "DraftPrefill", "drafts from what Prefill left; ids are the tokens that follow its own"},
+	{Draft, "decode", "DraftDecode", "drafts from what Decode left; ids are the tokens that follow its own"},
+}
+
 // entriesFile implements host.Model, and host.Drafter where the model has a draft.
-func (g *generator) entriesFile(plans []*plan) file {
+func (g *generator) entriesFile() file {
 	var b strings.Builder
-	for _, e := range []struct{ entry, mode, method, doc string }{
-		{Main, "prefill", "Prefill", "Prefill runs the first tokens of each sequence; ids is [b, s]."},
-		{Main, "decode", "Decode", "Decode runs one token of each sequence after p others; ids is [b]."},
-		{Draft, "prefill", "DraftPrefill", "DraftPrefill drafts from what Prefill left; ids are the tokens that follow its own."},
-		{Draft, "decode", "DraftDecode", "DraftDecode drafts from what Decode left; ids are the tokens that follow."},
-	} {
+	for _, e := range methods {
 		f := g.m.Func(e.entry + "." + e.mode)
 		if f == nil {
 			continue
@@ -110,7 +115,7 @@ func (g *generator) entriesFile(plans []*plan) file {
 		if e.mode == "decode" {
 			arg, position = "ids []int32, p int", ", p: p"
 		}
-		b.WriteString(comment(e.doc))
+		b.WriteString(comment(e.method + " " + e.doc + "."))
 		fmt.Fprintf(&b, "func (m *Model) %s(%s) []float32 {\n", e.method, arg)
 		fmt.Fprintf(&b, "at := call{b: m.batch, s: len(ids) / m.batch%s}\n", position)
 		args := []string{"at", "&m." + g.sets[f.Params].typ}
@@ -130,7 +135,8 @@ func (g *generator) entriesFile(plans []*plan) file {
 				args = append(args, "m."+resultField(Main, main, i))
 			}
 		}
-		fmt.Fprintf(&b, "m.%s%s\nreturn m.%s\n}\n\n", g.funcs[f], list(append(args, "ids")), resultField(e.entry, f, 0))
+		args = append(args, "ids")
+		fmt.Fprintf(&b, "m.%s%s\nreturn m.%s\n}\n\n", g.funcs[f], list(args), resultField(e.entry, f, 0))
 	}
 	return file{name: "entries.go", body: b.String()}
 }

@@ -35,8 +35,7 @@ func (g *generator) weightsFile() file {
 		if s.whole() {
 			fmt.Fprintf(&b, "// %s holds what belongs to the model as a whole.\n", s.typ)
 		} else {
-			where := strings.Join(p.Instances, ", ")
-			b.WriteString(comment(fmt.Sprintf("%s holds one layer of this kind: %s.", s.typ, where)))
+			b.WriteString(comment(fmt.Sprintf("%s holds one layer of this kind: %s.", s.typ, places(p.Instances))))
 		}
 		fmt.Fprintf(&b, "type %s struct {\nat string // the place in the checkpoint\n", s.typ)
 		s.weights.write(&b)

@@ -66,7 +66,7 @@ func (g *generator) describe(f *ir.Func) string {
 	}
 	where := fmt.Sprintf("%s:%d", g.source(), f.Span.Line)
 	if in := f.Params.Instances; !g.sets[f.Params].whole() {
-		where += "; " + strings.Join(in, ", ")
+		where += "; " + places(in)
 	}
 	return comment(text) + comment(where)
 }

@@ -89,7 +89,8 @@ type file struct {
 
 // reserved are the names that every program uses for itself: in the package, as fields of Model, and in functions.
 var reserved = []string{"Model", "call", "load", "main", "rec", "batch", "maxSeq", "arenas", "temporaries",
-	"b", "s", "p", "m", "l", "t", "at", "i", "w", "a", "x", "sigmoid", "silu", "softplus", "cpu", "host", "math", "formats"}
+	"b", "s", "p", "m", "l", "t", "at", "i", "w", "a", "x", "sigmoid", "silu", "softplus",
+	"cpu", "host", "math", "formats"}
 
 func newGenerator(m *ir.Module, opts Options) (*generator, error) {
 	g := &generator{m: m, opts: opts, rules: rules, top: newScope(reserved...),
@@ -315,7 +316,7 @@ func (g *generator) files() []file {
 	}
 	list := []file{g.dimsFile(), g.modelFile(plans), g.weightsFile(), g.stateFile(), g.temporariesFile(plans)}
 	if g.m.Func(Main+".prefill") != nil {
-		list = append(list, g.mainFile(), g.entriesFile(plans))
+		list = append(list, g.mainFile(), g.entriesFile())
 	}
 	if len(g.helpers) > 0 {
 		list = append(list, g.helpersFile())

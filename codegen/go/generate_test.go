@@ -192,7 +192,8 @@ func TestNamesAreGoNames(t *testing.T) {
 	require.Equal(t, map[string]string{"attn.q": "attn.q", "attn.indexer.q": "indexer.q", "attn.kv": "kv"},
 		shorten([]string{"attn.q", "attn.indexer.q", "attn.kv"}))
 	s := newScope("taken")
-	require.Equal(t, []string{"taken2", "range2", "a", "a2"}, []string{s.name("taken"), s.name("range"), s.name("a"), s.name("a")})
+	got := []string{s.name("taken"), s.name("range"), s.name("a"), s.name("a")}
+	require.Equal(t, []string{"taken2", "range2", "a", "a2"}, got)
 }
 
 func TestProductsKeepQuotientsWhole(t *testing.T) {

@@ -212,11 +212,12 @@ func harness(t *testing.T, m *ir.Module, records []*recorded) string {
 			call += fmt.Sprintf(", out%d", i)
 		}
 		for i, a := range r.f.Args {
-			fmt.Fprintf(&b, "arg%d := make(%s, %d)\nread(\"%s.arg%d\", arg%d, 1)\n", i, reprType[reprOf(a)], r.args[i].Len(),
-				r.name, i, i)
+			fmt.Fprintf(&b, "arg%d := make(%s, %d)\n", i, reprType[reprOf(a)], r.args[i].Len())
+			fmt.Fprintf(&b, "read(\"%s.arg%d\", arg%d, 1)\n", r.name, i, i)
 			call += fmt.Sprintf(", arg%d", i)
 		}
-		fmt.Fprintf(&b, "m.%s(call{b: %d, s: %d, p: %d}, l%s)\n", g.funcs[r.f], r.env["b"], r.env["s"], r.env["p"], call)
+		fmt.Fprintf(&b, "m.%s(call{b: %d, s: %d, p: %d}, l%s)\n", g.funcs[r.f],
+			r.env["b"], r.env["s"], r.env["p"], call)
 		for i := range r.out {
 			from := fmt.Sprintf("out%d", i)
 			if i >= len(r.f.Return) {

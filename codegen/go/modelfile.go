@@ -23,14 +23,15 @@ func (g *generator) modelFile(plans []*plan) file {
 
 // writeModel declares the struct.
 func (g *generator) writeModel(b *strings.Builder, plans []*plan) {
-	b.WriteString(comment("Model is the whole model with its weights, its states and its memory. Kernels are methods of the " +
-		"embedded context. It serves one goroutine at a time."))
-	b.WriteString("type Model struct {\n*cpu.Ctx\nrec *host.Recorder // nil unless values are traced\n\nbatch, maxSeq int\n\n")
+	b.WriteString(comment("Model is the whole model with its weights, its states and its memory. Kernels are " +
+		"methods of the embedded context. It serves one goroutine at a time."))
+	b.WriteString("type Model struct {\n*cpu.Ctx\nrec *host.Recorder // nil unless values are traced\n\n" +
+		"batch, maxSeq int\n\n")
 	for _, p := range g.m.Params {
 		if s := g.sets[p]; s.whole() {
 			fmt.Fprintf(b, "%s %s\n", s.typ, s.typ)
 		} else {
-			fmt.Fprintf(b, "%s [%d]%s // %s\n", s.typ, len(p.Instances), s.typ, strings.Join(p.Instances, ", "))
+			fmt.Fprintf(b, "%s [%d]%s // %s\n", s.typ, len(p.Instances), s.typ, places(p.Instances))
 		}
 	}
 	if len(g.ropes) > 0 {
@@ -72,8 +73,8 @@ func (g *generator) writeLoad(b *strings.Builder) {
 			for i, at := range p.Instances {
 				quoted[i] = strconv.Quote(at)
 			}
-			places := wrap("[]string{" + strings.Join(quoted, ", ") + "}")
-			fmt.Fprintf(b, "for i, at := range %s {\nm.%s[i].load(b, at)\n}\n", places, s.typ)
+			list := wrap("[]string{" + strings.Join(quoted, ", ") + "}")
+			fmt.Fprintf(b, "for i, at := range %s {\nm.%s[i].load(b, at)\n}\n", list, s.typ)
 		}
 	}
 	for _, r := range g.ropes {
@@ -104,7 +105,7 @@ func (g *generator) writeReset(b *strings.Builder, plans []*plan) {
 			continue
 		}
 		if first {
-			b.WriteString("\n// The last token needs the most memory: sized for it now, temporaries do not grow while decoding.\n" +
+			b.WriteString("\n// The last token needs the most memory: sized for it, temporaries do not grow later.\n" +
 				"end := call{b: batch, s: 1, p: maxSeq - 1}\n")
 		}
 		first = false

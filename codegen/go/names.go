@@ -1,6 +1,7 @@
 package gohost
 
 import (
+	"fmt"
 	"go/token"
 	"sort"
 	"strconv"
@@ -109,6 +110,15 @@ func base(name string) string {
 		return name
 	}
 	return name[:i]
+}
+
+// places lists instances, those in the middle of a long row left out.
+func places(instances []string) string {
+	const most = 4
+	if n := len(instances); n > most {
+		return fmt.Sprintf("%s, %s, … %s (%d)", instances[0], instances[1], instances[n-1], n)
+	}
+	return strings.Join(instances, ", ")
 }
 
 // sortedKeys are a map's keys in order.

@@ -17,28 +17,38 @@ import (
 // samples.
 const noiseFactor = 2
 
-func TestGeneratedHostMatchesRecordedRuns(t *testing.T) {
+func TestGeneratedHostMatchesRecordedResults(t *testing.T) {
 	for _, name := range goldens.Names {
 		t.Run(name, func(t *testing.T) {
 			g := goldens.Open(t, name)
 			program := build(t, g.Module(t, nil), nil)
-			noise := g.Noise(t)
 			for _, run := range g.Runs() {
-				args := []string{"--weights", g.Checkpoint, "--prompt", tokenFile(t, g.Tokens(t, run+".prompt")),
-					"--feed", tokenFile(t, g.Tokens(t, run+".fed"))}
-				if run == "long" {
-					args = append(args, "--mtp")
-				}
-				logits := filepath.Join(t.TempDir(), "logits.safetensors")
-				start(t, program, append(args, "--logits", logits)...)
-				checkLogits(t, logits, g.Run(run), run, noise)
+				t.Run(run, func(t *testing.T) { checkRun(t, g, program, run) })
 			}
 		})
 	}
 }
 
+// checkRun feeds the recorded tokens and compares the logits; of the traced run every value.
+func checkRun(t *testing.T, g *goldens.Golden, program, run string) {
+	dir := t.TempDir()
+	logits, trace := filepath.Join(dir, "logits.safetensors"), filepath.Join(dir, "trace.safetensors")
+	args := []string{"--weights", g.Checkpoint, "--prompt", tokenFile(t, g.Tokens(t, run+".prompt")),
+		"--feed", tokenFile(t, g.Tokens(t, run+".fed")), "--logits", logits}
+	if run == "long" {
+		args = append(args, "--mtp", "--trace", trace)
+	}
+	start(t, program, args...)
+	noise := g.Noise(t)
+	checkLogits(t, logits, g.Run(run), run, noise)
+	if run == "long" {
+		checkTrace(t, trace, g.Run(run), noise)
+	}
+}
+
 // checkLogits compares a logits file with the recorded values of a run.
-func checkLogits(t *testing.T, path string, want map[string]safetensors.Tensor, run string, noise map[string][2]float64) {
+func checkLogits(t *testing.T, path string, want map[string]safetensors.Tensor, run string,
+	noise map[string][2]float64) {
 	file, err := safetensors.Open(path)
 	require.NoError(t, err)
 	defer file.Close()
@@ -68,36 +78,25 @@ func checkLogits(t *testing.T, path string, want map[string]safetensors.Tensor, 
 // fewRows is the number of rows from which on their median is held against the median of the noise.
 const fewRows = 6
 
-// TestGeneratedHostMatchesRecordedTrace compares every traced value of the long prefill: over hundreds of rows the
-// median drift of each layer must not exceed what the official code shows.
-func TestGeneratedHostMatchesRecordedTrace(t *testing.T) {
-	for _, name := range goldens.Names {
-		t.Run(name, func(t *testing.T) {
-			g := goldens.Open(t, name)
-			program := build(t, g.Module(t, nil), nil)
-			noise := g.Noise(t)
-			path := filepath.Join(t.TempDir(), "trace.safetensors")
-			start(t, program, "--weights", g.Checkpoint, "--prompt", tokenFile(t, g.Tokens(t, "long.prompt")),
-				"--feed", tokenFile(t, g.Tokens(t, "long.fed")), "--mtp", "--trace", path)
-			file, err := safetensors.Open(path)
-			require.NoError(t, err)
-			defer file.Close()
-			want := g.Run("long")
-			for _, got := range file.Tensors() {
-				expected, ok := want[got.Name]
-				require.True(t, ok, "%s is not among the recorded values", got.Name)
-				delete(want, got.Name)
-				r := compare.Tensors(expected, got)
-				require.Empty(t, r.Mismatch, got.Name)
-				bound, ok := noise["long."+got.Name]
-				if rows := r.Elements / got.Shape[len(got.Shape)-1]; ok && rows >= manyRows {
-					require.LessOrEqual(t, r.RelL2, noiseFactor*bound[0]+float32Error, got.Name)
-				}
-			}
-			for name := range want {
-				require.True(t, strings.HasSuffix(name, "logits") || name == "fed", "%s is recorded but not traced", name)
-			}
-		})
+// checkTrace compares every traced value of the long run: over hundreds of rows the median drift of each layer must
+// not exceed what the official code shows.
+func checkTrace(t *testing.T, path string, want map[string]safetensors.Tensor, noise map[string][2]float64) {
+	file, err := safetensors.Open(path)
+	require.NoError(t, err)
+	defer file.Close()
+	for _, got := range file.Tensors() {
+		expected, ok := want[got.Name]
+		require.True(t, ok, "%s is not among the recorded values", got.Name)
+		delete(want, got.Name)
+		r := compare.Tensors(expected, got)
+		require.Empty(t, r.Mismatch, got.Name)
+		bound, ok := noise["long."+got.Name]
+		if rows := r.Elements / got.Shape[len(got.Shape)-1]; ok && rows >= manyRows {
+			require.LessOrEqual(t, r.RelL2, noiseFactor*bound[0]+float32Error, got.Name)
+		}
+	}
+	for name := range want {
+		require.True(t, strings.HasSuffix(name, "logits") || name == "fed", "%s is not traced", name)
 	}
 }
 

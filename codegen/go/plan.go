@@ -160,6 +160,11 @@ func (p *plan) parameters() {
 		v.param = "l.state." + p.g.sets[p.f.Params].states[s.Value.Name]
 		p.of[s.Value] = v
 	}
+	for _, w := range p.f.Params.Weights {
+		v := p.variable(w.Value) // for views of it
+		v.param = "l." + p.g.sets[p.f.Params].paths[w.Value.Name]
+		p.of[w.Value] = v
+	}
 	for i, r := range p.f.Return {
 		owner := p.root[r]
 		v := p.variable(r)

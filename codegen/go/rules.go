@@ -101,16 +101,18 @@ var rules = map[*ir.Op]*rule{
 	}},
 
 	ops.RingWrite: {emit: func(e *emitter, in *ir.Instr) {
-		e.kernel("RingWrite", e.cache(0), e.arg(1), e.axis(1, 0), e.axis(0, 1), e.axis(1, 2), e.axis(1, 1), e.sym("p"),
-			e.attr("window"))
+		e.kernel("RingWrite", e.cache(0), e.arg(1), e.axis(1, 0), e.axis(0, 1), e.axis(1, 2), e.axis(1, 1),
+			e.sym("p"), e.attr("window"))
 	}},
 	ops.CacheWrite: {emit: func(e *emitter, in *ir.Instr) {
-		e.kernel("CacheWrite", e.cache(0), e.arg(1), e.axis(1, 0), e.axis(0, 1), e.axis(1, 2), e.axis(1, 1), e.size("at"))
+		e.kernel("CacheWrite", e.cache(0), e.arg(1), e.axis(1, 0), e.axis(0, 1), e.axis(1, 2), e.axis(1, 1),
+			e.size("at"))
 	}},
 	ops.CompressPool: {emit: func(e *emitter, in *ir.Instr) {
 		d := in.Results[0].Type.Dims[2]
-		e.kernel("CompressPool", e.out(0), e.arg(3), e.arg(4), e.arg(0), e.arg(1), e.arg(2), e.axis(0, 0), e.axis(0, 1),
-			e.sym("p"), e.attr("ratio"), e.g.sizes.dim(d), strconv.FormatBool(in.Attrs.Bool("overlap")), "true")
+		e.kernel("CompressPool", e.out(0), e.arg(3), e.arg(4), e.arg(0), e.arg(1), e.arg(2),
+			e.axis(0, 0), e.axis(0, 1), e.sym("p"), e.attr("ratio"), e.g.sizes.dim(d),
+			strconv.FormatBool(in.Attrs.Bool("overlap")), "true")
 	}},
 
 	ops.WindowEntries: {emit: func(e *emitter, in *ir.Instr) {
@@ -120,12 +122,13 @@ var rules = map[*ir.Op]*rule{
 		e.kernel("RingEntries", e.out(0), e.product(in.Results[0].Type.Dims[:2]), e.sym("p"), e.attr("window"))
 	}},
 	ops.CausalEntries: {emit: func(e *emitter, in *ir.Instr) {
-		e.kernel("CausalEntries", e.out(0), e.sym("b"), e.sym("s"), e.sym("p"), e.size("n"), e.attr("ratio"), e.size("first"))
+		e.kernel("CausalEntries", e.out(0), e.sym("b"), e.sym("s"), e.sym("p"), e.size("n"), e.attr("ratio"),
+			e.size("first"))
 	}},
 	ops.IndexScore: {emit: func(e *emitter, in *ir.Instr) {
 		keys, rows := e.keys(1)
-		e.kernel("IndexScore", e.out(0), e.arg(0), keys, e.arg(2), e.axis(0, 0), e.axis(0, 1), e.axis(0, 2), e.axis(0, 3),
-			e.axis(1, 1), rows)
+		e.kernel("IndexScore", e.out(0), e.arg(0), keys, e.arg(2),
+			e.axis(0, 0), e.axis(0, 1), e.axis(0, 2), e.axis(0, 3), e.axis(1, 1), rows)
 	}},
 	ops.TopEntries: {emit: func(e *emitter, in *ir.Instr) {
 		e.kernel("TopEntries", e.out(0), e.arg(0), e.axis(0, 0), e.axis(0, 1), e.sym("p"), e.axis(0, 2), e.size("k"),
@@ -152,7 +155,8 @@ var rules = map[*ir.Op]*rule{
 	ops.Concat: {emit: func(e *emitter, in *ir.Instr) {
 		axis := in.Attrs.Int("axis")
 		a, b := in.Args[0].Type.Dims, in.Args[1].Type.Dims
-		e.function("Concat", e.out(0), e.arg(0), e.arg(1), e.product(a[:axis]), e.product(a[axis:]), e.product(b[axis:]))
+		e.function("Concat", e.out(0), e.arg(0), e.arg(1),
+			e.product(a[:axis]), e.product(a[axis:]), e.product(b[axis:]))
 	}},
 
 	ops.Add: {over: []int{0, 1}, canRound: true, emit: func(e *emitter, in *ir.Instr) {
@@ -160,7 +164,8 @@ var rules = map[*ir.Op]*rule{
 		switch n := len(a); {
 		case sameAxes(a, b):
 			e.kernel("Add", e.out(0), e.arg(0), e.arg(1), e.rounds(0))
-		case n > 1 && len(b) == n-1 && sameAxes(a[:n-2], b[:n-2]) && sameAxes(a[n-1:], b[n-2:]) && !sameAxes(a[:n-1], b):
+		case n > 1 && len(b) == n-1 && sameAxes(a[:n-2], b[:n-2]) && sameAxes(a[n-1:], b[n-2:]) &&
+			!sameAxes(a[n-2:n-1], a[n-1:]): // of two equal axes, b has the first
 			e.kernel("AddRows", e.out(0), e.arg(0), e.arg(1), e.axis(0, -1), e.axis(0, -2), e.rounds(0))
 		default:
 			e.loop()
@@ -184,7 +189,8 @@ var rules = map[*ir.Op]*rule{
 		over: []int{0},
 		alias: func(p *plan, in *ir.Instr) bool {
 			to, from := in.Results[0].Type.Elem, in.Args[0].Type.Elem
-			return in.Args[0].Kind != ir.WeightValue && (to == from || to == ir.Plain(ir.F32) || p.rounded[in.Args[0]])
+			return in.Args[0].Kind != ir.WeightValue &&
+				(to == from || to == ir.Plain(ir.F32) || p.rounded[in.Args[0]])
 		},
 		emit: func(e *emitter, in *ir.Instr) {
 			if in.Results[0].Type.Elem == ir.Plain(ir.F32) {

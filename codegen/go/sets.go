@@ -50,11 +50,13 @@ func (g *generator) newSet(p *ir.Params) (*set, error) {
 	s.weights = &field{scope: newScope("at", "state", "load")}
 	for _, w := range p.Weights {
 		typ := [...]string{"[]float32", "*cpu.Matrix", "*cpu.Experts", "[]int32"}[s.roles[w.Value.Name]]
-		s.paths[w.Value.Name] = s.weights.add(w.Value.Name, typ, g.m.PrintType(w.Value.Type), isPrefix(p, w.Value.Name))
+		name, text := w.Value.Name, g.m.PrintType(w.Value.Type)
+		s.paths[name] = s.weights.add(name, typ, text, isPrefix(p, name))
 	}
 	s.state = &field{scope: newScope()}
 	for _, st := range p.States {
-		s.states[st.Value.Name] = s.state.add(st.Value.Name, reprType[reprOf(st.Value)], g.m.PrintType(st.Value.Type), false)
+		name, text := st.Value.Name, g.m.PrintType(st.Value.Type)
+		s.states[name] = s.state.add(name, reprType[reprOf(st.Value)], text, false)
 	}
 	return s, nil
 }
@@ -79,7 +81,8 @@ func (f *field) add(name, typ, comment string, prefix bool) string {
 		leaf := i == len(words)-1
 		var next *field
 		if !leaf {
-			if j := slices.IndexFunc(at.children, func(c *field) bool { return c.comment == w && c.typ == "" }); j >= 0 {
+			same := func(c *field) bool { return c.comment == w && c.typ == "" }
+			if j := slices.IndexFunc(at.children, same); j >= 0 {
 				next = at.children[j]
 			}
 		}

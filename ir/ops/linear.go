@@ -17,7 +17,7 @@ var Linear = define(ir.Op{
 	Eval: func(e *ir.Eval) {
 		x, w, y := e.Args[0], e.Args[1], e.Out[0]
 		k := x.Dim(-1)
-		matmul(e, y.F, x.F, w.F, len(x.F)/k, len(w.F)/k, k)
+		matmul(e, y.F, x.F, w, len(x.F)/k, w.Len()/k, k)
 	},
 })
 
@@ -99,18 +99,23 @@ var Embedding = define(ir.Op{
 		k := table.Dim(1)
 		for i, id := range ids.I {
 			if id >= 0 && int(id) < table.Dim(0) {
-				copy(y.F[i*k:(i+1)*k], table.F[int(id)*k:])
+				copy(y.F[i*k:(i+1)*k], table.Slice(int(id)))
 			}
 		}
 	},
 })
 
-// matmul sets y[r,n] = Σ x[r,k]·w[n,k], in parallel over blocks of the longer side.
-func matmul(e *ir.Eval, y, x, w []float64, rows, n, k int) {
+// matmul sets y[r,n] = Σ x[r,k]·w[n,k], in parallel over blocks of weight rows. A lazy weight has two axes and
+// yields row by row.
+func matmul(e *ir.Eval, y, x []float64, w *ir.Tensor, rows, n, k int) {
+	row := func(j int) []float64 { return w.F[j*k:][:k] }
+	if w.Lazy != nil {
+		row = w.Lazy
+	}
 	const block = 16
 	e.Parallel((n+block-1)/block, func(i int) {
 		for j := i * block; j < min(n, (i+1)*block); j++ {
-			wj := w[j*k:][:k]
+			wj := row(j)
 			for r := 0; r < rows; r++ {
 				y[r*n+j] = dot(x[r*k:][:k], wj)
 			}

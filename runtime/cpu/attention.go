@@ -1,8 +1,6 @@
 package cpu
 
-import (
-	"math"
-)
+import "math"
 
 // entryBlock is how many entries share one step of the running maximum; it decides what is rounded
 // together, so it is part of the result (spec §5.6).

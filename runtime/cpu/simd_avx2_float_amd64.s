@@ -83,7 +83,8 @@ tiledone:
 	VZEROUPPER
 	RET
 
-// func mix4AVX2(acc *float32, accStride int, p *float32, pStride int, v *float32, vStride, entries, steps int)
+// func mix4AVX2(acc *float32, accStride int, p *float32, pStride int, v *float32,
+//	vStride, entries, steps int)
 // acc[i] += sum over e of p[i][e]·v[e], for four rows i, in steps of 32 columns. Strides are in bytes.
 TEXT ·mix4AVX2(SB), NOSPLIT, $0-64
 	MOVQ acc+0(FP), DI
