@@ -128,7 +128,7 @@ func (o *Op) prepare() {
 	if err != nil {
 		panic(fmt.Sprintf("BUG: op %s: %v", o.Name, err))
 	}
-	o.sig = sig
+	o.sig, o.body = sig, nil
 	if (o.Body == "") == (o.Eval == nil) {
 		panic(fmt.Sprintf("BUG: op %s: exactly one of Body and Eval must be set", o.Name))
 	}

@@ -20,7 +20,7 @@ type breach struct {
 var breaches = []breach{
 	{"type1", ": bf16[b, s, D]     @13", ": bf16[b, s, F]     @13", "result %y is bf16[b, s, F=64], but the op yields bf16[b, s, D=128]"},
 	{"type1", "%y  = rms_norm %x, $norm {eps=1e-06}  ", "%y = linear %x, $experts.w1 ", "yields"},
-	{"type1", "act_quant %y {block=128}", "act_quant %y {block=96}", "axis D = 128 less 0 kept channels is not a multiple of the block 96"},
+	{"type1", "act_quant %y {block=128}", "act_quant %y {block=96}", "axis D = 128 is not a multiple of the block 96"},
 	{"type1", "linear %q, $proj", "linear %q", "linear takes 2 operands (x, w), 1 given"},
 	{"type1", "rms_norm %x, $norm", "rms_norm %ids, $norm", "operand x of rms_norm must be float, but %ids is i32[b*s, k]"},
 	{"attr1", "rms_norm %x, $norm {eps=1e-06}", "rms_norm %x, $norm", "rms_norm needs the attribute eps"},

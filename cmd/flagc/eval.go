@@ -49,8 +49,8 @@ TOKENS are ids separated by commas, with ';' between the rows of a batch, or @FI
 	fl.IntVar(&f.maxNew, "max-new", 0, "choose this many tokens by argmax, instead of --feed")
 	fl.IntVar(&f.maxSeq, "max-seq", 0, "longest sequence that the caches hold (as long as needed if 0)")
 	fl.BoolVar(&f.mtp, "mtp", false, "run the MTP block as well")
-	fl.StringVar(&f.logits, "logits", "", "write logits to this safetensors file")
-	fl.StringVar(&f.trace, "trace", "", "write every traced value to this safetensors file")
+	fl.StringVar(&f.logits, "logits", "", "write logits, fed tokens and MTP logits to this safetensors file")
+	fl.StringVar(&f.trace, "trace", "", "write every traced value (no logits) to this safetensors file")
 	fl.IntVar(&f.threads, "threads", 0, "goroutines (one for each processor if 0)")
 	fl.BoolVar(&f.json, "json", false, "print the result as JSON")
 	return cmd
@@ -177,6 +177,9 @@ func (a *app) reportEval(f *evalFlags, q eval.Request, r *eval.Result, took time
 	}
 	report := evalReport{Prompt: len(q.Prompt[0]), Fed: r.Fed, Seconds: took.Seconds()}
 	for b := range q.Prompt {
+		if r.Fed[b] == nil {
+			report.Fed[b] = []int32{}
+		}
 		report.Next = append(report.Next, int32(eval.Argmax(last.Slice(b))))
 	}
 	if f.json {
@@ -191,6 +194,9 @@ func (a *app) reportEval(f *evalFlags, q eval.Request, r *eval.Result, took time
 			fmt.Fprintf(a.out, "%s: %s\n", how, joinTokens(row))
 		}
 		fmt.Fprintf(a.out, "next: %d\n", report.Next[b])
+	}
+	if q.MTP && r.PrefillMTP == nil {
+		fmt.Fprintln(a.err, "the MTP block did not run: its input is a token after the prompt (--feed or --max-new)")
 	}
 	fmt.Fprintf(a.err, "%d tokens in %.2f s, exact\n", len(q.Prompt)*(len(q.Prompt[0])+len(r.Decode)), report.Seconds)
 	for _, path := range []string{f.trace, f.logits} {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,8 +26,8 @@ type modelFlags struct {
 }
 
 func (f *modelFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.config, "config", "", "the checkpoint's config.json (Hugging Face keys)")
-	cmd.Flags().StringVar(&f.target, "target", "cpu", "what to compile for: "+strings.Join(targets.Names(), ", "))
+	cmd.Flags().StringVar(&f.config, "config", "", "the checkpoint's config.json (Hugging Face keys); commands with --weights find it there")
+	cmd.Flags().StringVar(&f.target, "target", "cpu", "what to compile for; flagc targets lists what there is")
 	completeWith(cmd, "target", targets.Names())
 	cmd.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return deepseekv4.Names(), cobra.ShellCompDirectiveDefault
@@ -155,7 +156,8 @@ func readSmall(path, what string) (string, error) {
 
 // reason strips a path error to its cause: the message names the path already.
 func reason(err error) error {
-	if p, ok := err.(*os.PathError); ok {
+	var p *os.PathError
+	if errors.As(err, &p) {
 		return p.Err
 	}
 	return err

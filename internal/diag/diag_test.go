@@ -3,6 +3,7 @@ package diag
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,6 +19,14 @@ func TestRenderPointsAtTheLine(t *testing.T) {
 		"  note: declared here (m.flag:1:1)\n"+
 		"  help: did you mean wq_a?\n", Render(d, src))
 	require.Equal(t, "m.flag:2:6: axis k is 7 (did you mean wq_a?)", d.Error())
+}
+
+func TestRenderCutsLongLines(t *testing.T) {
+	long := strings.Repeat("a", 200) + "BAD" + strings.Repeat("z", 200)
+	got := Render(New(Span{"c.json", 1, 201, 204}, "", "no"), Sources{"c.json": long})
+	require.Equal(t, "c.json:1:201: error: no\n"+
+		"    1 | …"+strings.Repeat("a", 50)+"BAD"+strings.Repeat("z", 47)+"…\n"+
+		"      | "+strings.Repeat(" ", 51)+"^^^\n", got)
 }
 
 func TestRenderWithoutSourceOrPlace(t *testing.T) {

@@ -59,24 +59,37 @@ func RenderAll(err error, src Sources) string {
 	return b.String()
 }
 
-// excerpt prints the source line and, below it, a caret under each column of the span.
+// widest is how much of a long line an excerpt shows, so that a one-line JSON file does not fill the screen.
+const widest = 100
+
+// excerpt prints the source line, or the part of a long one around the span, and below it a caret under each
+// column of the span.
 func excerpt(b *strings.Builder, s Span, src Sources) {
 	text, ok := src.line(s.File, s.Line)
 	if !ok {
 		return
 	}
+	col, end := s.Col, min(s.EndCol, len(text)+1)
+	before, after := "", ""
+	if start := col - 1 - widest/2; col > 0 && col <= len(text)+1 && len(text) > widest && start > 0 {
+		before = "…"
+		text, col, end = text[start:], col-start, end-start
+	}
+	if len(text) > widest {
+		text, after = text[:widest], "…"
+	}
 	number := fmt.Sprintf("%5d", s.Line)
-	fmt.Fprintf(b, "%s | %s\n", number, text)
-	if s.Col < 1 || s.Col > len(text)+1 {
+	fmt.Fprintf(b, "%s | %s%s%s\n", number, before, text, after)
+	if col < 1 || col > len(text)+1 {
 		return
 	}
-	width := max(1, min(s.EndCol, len(text)+1)-s.Col)
+	width := max(1, min(end, len(text)+1)-col)
 	// Tabs are repeated so that the caret stands under the right character.
 	pad := strings.Map(func(r rune) rune {
 		if r == '\t' {
 			return r
 		}
 		return ' '
-	}, text[:s.Col-1])
+	}, before+text[:col-1])
 	fmt.Fprintf(b, "%s | %s%s\n", strings.Repeat(" ", len(number)), pad, strings.Repeat("^", width))
 }

@@ -7,7 +7,11 @@
 // are the roundings inside an op that the specification names.
 package ops
 
-import "flagc/ir"
+import (
+	"fmt"
+
+	"flagc/ir"
+)
 
 // All is the set of every operator declared here.
 var All = &ir.OpSet{}
@@ -51,9 +55,12 @@ func needMultiple(f *ir.Inference, i int, axis ir.Dim, less, block int) error {
 	if block < 1 {
 		return f.Errorf(-1, "%s: block must be at least 1, not %d", f.Op.Name, block)
 	}
-	if ok && (k-less < 0 || (k-less)%block != 0) {
-		return f.Errorf(i, "%s: axis %s = %d less %d kept channels is not a multiple of the block %d",
-			f.Op.Name, axis.Name, k, less, block)
+	if !ok || k >= less && (k-less)%block == 0 {
+		return nil
 	}
-	return nil
+	kept := ""
+	if less > 0 {
+		kept = fmt.Sprintf(" less %d kept channels", less)
+	}
+	return f.Errorf(i, "%s: axis %s = %d%s is not a multiple of the block %d", f.Op.Name, axis.Name, k, kept, block)
 }

@@ -10,7 +10,7 @@ import (
 var Rope = define(ir.Op{
 	Name: "rope",
 	Doc: "The last dims channels, as complex pairs (2i, 2i+1), times e^{jθ}, or e^{-jθ} when inverse; row i " +
-		"stands at position first + i·step. A factor other than 1 stretches low frequencies as YaRN does.",
+		"stands at position first + i·step. With an original length low frequencies are stretched as YaRN does.",
 	Spec:  "2.5",
 	Class: ir.Injective,
 	Sig:   "x[b,n,*h,k] -> y[b,n,*h,k]",
@@ -22,7 +22,7 @@ var Rope = define(ir.Op{
 		integer("dims", "channels that rotate"),
 		number("theta", "base of the frequencies"),
 		optional(number("factor", "YaRN: how far the context is stretched"), 1.0),
-		optional(integer("original", "YaRN: positions seen before stretching"), 0),
+		optional(integer("original", "YaRN: positions seen before stretching; 0 for no YaRN"), 0),
 		optional(number("beta_fast", "YaRN: rotations above which a frequency stays"), 0.0),
 		optional(number("beta_slow", "YaRN: rotations below which it is divided by factor"), 0.0),
 	},
@@ -69,15 +69,15 @@ var Rope = define(ir.Op{
 })
 
 // Frequencies are the rotary frequencies of a Rope instruction's attributes in the official float32 steps:
-// base^(2i/dims) is rounded, then its reciprocal; YaRN blends f/factor and f along a ramp between the channels
+// the exponent 2i/dims, the power and its reciprocal are rounded each; YaRN blends f/factor and f along a ramp between the channels
 // that turn beta_fast and beta_slow times within the original length.
 func Frequencies(a ir.Attrs) []float32 {
 	dims, theta, factor := a.Int("dims"), a.Float("theta"), a.Float("factor")
 	freqs := make([]float32, dims/2)
 	for i := range freqs {
-		freqs[i] = 1 / float32(math.Pow(theta, float64(2*i)/float64(dims)))
+		freqs[i] = 1 / float32(math.Pow(theta, float64(float32(2*i)/float32(dims))))
 	}
-	if factor == 1 || a.Int("original") == 0 {
+	if a.Int("original") == 0 {
 		return freqs
 	}
 	channel := func(rotations float64) float64 {

@@ -6,8 +6,8 @@ import "math"
 type RopeSpec struct {
 	Dims               int     // rotated channels, even: the last of each head
 	Theta              float64 // base of the frequencies
-	Factor             float64 // YaRN's stretch; 1 means no YaRN
-	Original           int     // YaRN: context length before the stretch
+	Factor             float64 // YaRN's stretch
+	Original           int     // YaRN: context length before the stretch; 0 means no YaRN
 	BetaFast, BetaSlow float64 // YaRN: rotations over Original that bound the ramp
 }
 
@@ -22,7 +22,7 @@ type Rope struct {
 func NewRope(spec RopeSpec) *Rope {
 	half := spec.Dims / 2
 	r := &Rope{dims: spec.Dims, freqs: make([]float32, half)}
-	yarn := spec.Factor != 1 && spec.Original > 0
+	yarn := spec.Original > 0 // a factor of 1 still takes the steps, and their roundings
 	low, high := 0.0, 0.0
 	if yarn {
 		low, high = spec.correctionRange()
