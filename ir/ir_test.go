@@ -17,7 +17,7 @@ dims D=128 E=4 F=64 W=8 hc=4
 params block at layers.0, layers.1 {
   weight norm:       bf16[D] from "norm.weight" @3
   weight experts.w1: fp4<1x32>[E, F, D] from "experts.*.w1.weight" @4
-  weight proj:       fp8<128x128>[D, D] from "proj.weight" @5
+  weight proj:       fp8<128x128>[D, D] from "proj.weight" in fp4<1x32> @5
   state kv:          bf16[b, W+m/4, D] = 0 @6
   state score:       f32[b, 8, 2*D] = -inf @7
 }

@@ -77,6 +77,17 @@ type Weight struct {
 	// Tensor is the checkpoint's name after the instance's prefix. A '*' stands for the index along the
 	// first axis: the experts of a layer are one weight here and one tensor each in the checkpoint.
 	Tensor string
+	// From is how the checkpoint encodes the elements where a pass has given the value another encoding; the
+	// zero Elem says that nothing is converted. Every conversion is exact.
+	From Elem
+}
+
+// Encoding is how the checkpoint stores the weight's elements.
+func (w *Weight) Encoding() Elem {
+	if w.From != (Elem{}) {
+		return w.From
+	}
+	return w.Value.Type.Elem
 }
 
 // State is a cache or running state: it enters a function as a value and leaves it as another.

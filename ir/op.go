@@ -199,6 +199,15 @@ func (a Attrs) Get(name string) any {
 	return nil
 }
 
+// Set replaces the value of an attribute that is there.
+func (a Attrs) Set(name string, value any) {
+	for i := range a {
+		if a[i].Name == name {
+			a[i].Value = value
+		}
+	}
+}
+
 // Int returns an int attribute, 0 when absent.
 func (a Attrs) Int(name string) int { v, _ := a.Get(name).(int); return v }
 

@@ -108,6 +108,9 @@ func (p *parser) weight(s *Params) {
 	v.Type = p.typ()
 	p.expect("from")
 	w := &Weight{Value: v, Tensor: p.str("a tensor's name")}
+	if p.accept("in") {
+		w.From = p.elem()
+	}
 	for _, d := range v.Type.Dims {
 		if k, ok := d.Size.IsConst(); !ok || k <= 0 {
 			p.failAt(t, "weight %s has the axis %s, whose size is no positive constant", v.Name, d.Name)

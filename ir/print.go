@@ -70,7 +70,12 @@ func (p *printer) params(s *Params) {
 		width = max(width, len(st.Value.Name)-1)
 	}
 	for _, w := range s.Weights {
-		fmt.Fprintf(p, "  weight %-*s %s from %q%s\n", width+1, w.Value.Name+":", p.typ(w.Value.Type), w.Tensor, at(w.Value.Span.Line))
+		from := ""
+		if w.From != (Elem{}) {
+			from = " in " + w.From.String()
+		}
+		fmt.Fprintf(p, "  weight %-*s %s from %q%s%s\n", width+1, w.Value.Name+":", p.typ(w.Value.Type), w.Tensor, from,
+			at(w.Value.Span.Line))
 	}
 	for _, st := range s.States {
 		fmt.Fprintf(p, "  state %-*s %s = %s%s\n", width+2, st.Value.Name+":", p.typ(st.Value.Type),

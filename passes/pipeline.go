@@ -20,11 +20,14 @@ type Pass struct {
 
 // Options is what a build is made for.
 type Options struct {
-	Target targets.Target
+	Target    targets.Target
+	Precision targets.Policy // "" for the target's default
 }
 
 // Pipeline is every pass in order. A pass is an entry here and a file beside this one.
-var Pipeline = []Pass{}
+var Pipeline = []Pass{
+	{"lower-precision", "what each weight is kept as, what products compute in, where activations are quantised", lowerPrecision},
+}
 
 // Stage is the module's text after one pass; stage 0, "frontend", is what the passes start from.
 type Stage struct {

@@ -94,7 +94,7 @@ var (
 // newFiller chooses how the content of a tensor is made.
 func newFiller(t Tensor, seed uint64) (filler, error) {
 	s := newStream(seed, t.Name)
-	elem := t.Weight.Value.Type.Elem
+	elem := t.Weight.Encoding()
 	r := recipeOf(t)
 	spread := r.spread(t.Weight.Stored())
 	switch {

@@ -109,7 +109,7 @@ func (s *Source) load(instance string, w *ir.Weight, set *ir.Params) (*ir.Tensor
 		return nil, fmt.Errorf("weight %s: %w", w.Value.Name, err)
 	}
 	stored := w.Stored()
-	if w.Value.Type.Elem.DType == ir.FP4 && (len(stored) == 0 || stored[len(stored)-1]%2 != 0) {
+	if w.Encoding().DType == ir.FP4 && (len(stored) == 0 || stored[len(stored)-1]%2 != 0) {
 		return nil, fmt.Errorf("weight %s: fp4 codes lie in pairs, so rows have an even length; its shape is %v",
 			w.Value.Name, stored)
 	}
@@ -120,16 +120,19 @@ func (s *Source) load(instance string, w *ir.Weight, set *ir.Params) (*ir.Tensor
 			return nil, err
 		}
 	}
+	if err := proveConversion(w, found); err != nil {
+		return nil, err
+	}
 	out := &ir.Tensor{Elem: w.Value.Type.Elem, Shape: shape}
 	switch {
 	case w.IsMany():
-		out.Lazy = s.lazy(out.Elem, found, len(found)/w.Count())
+		out.Lazy = s.lazy(w.Encoding(), found, len(found)/w.Count())
 	case out.Elem == ir.Plain(ir.BF16) && len(shape) == 2 && out.Len() > rowsFrom:
 		out.Lazy = tableRows(found[0], shape[1])
 	case out.Elem.DType.IsInt():
 		out.I, err = found[0].Int32s()
 	default:
-		out.F = widen(out.Elem, found)
+		out.F = widen(w.Encoding(), found)
 	}
 	return out, err
 }

@@ -33,7 +33,7 @@ func (r *Report) survey(m *ir.Module, c *safetensors.Checkpoint, opts InspectOpt
 	v := newView(m, c)
 	var picked []int
 	for i, e := range v.expected {
-		if e.Role == Elements && v.fits(i) && !e.Weight.Value.Type.Elem.DType.IsInt() && (opts.Full || sampled(e)) {
+		if e.Role == Elements && v.fits(i) && !e.Weight.Encoding().DType.IsInt() && (opts.Full || sampled(e)) {
 			picked = append(picked, i)
 		}
 	}
@@ -57,7 +57,7 @@ func sampled(e Tensor) bool { return e.Index <= 0 || e.Index == e.Weight.Count()
 
 // read measures a weight band by band, or its first band alone.
 func (v *view) read(i int, full bool) reading {
-	elem := v.expected[i].Weight.Value.Type.Elem
+	elem := v.expected[i].Weight.Encoding()
 	parts := v.found[i : i+1]
 	if elem.IsQuantised() {
 		if i+1 >= len(v.expected) || !v.fits(i+1) {

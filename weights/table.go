@@ -54,9 +54,9 @@ func (t Tensor) Bytes() int64 {
 // FP4 code is one; scales and index tables are none.
 func (t Tensor) Parameters() int64 {
 	switch {
-	case t.Role == Scales || t.Weight.Value.Type.Elem.DType.IsInt():
+	case t.Role == Scales || t.Weight.Encoding().DType.IsInt():
 		return 0
-	case t.Weight.Value.Type.Elem.DType == ir.FP4:
+	case t.Weight.Encoding().DType == ir.FP4:
 		n := int64(1)
 		for _, s := range t.Weight.Stored() {
 			n *= int64(s)
@@ -131,7 +131,7 @@ type part struct {
 }
 
 func newLayout(w *ir.Weight) layout {
-	elem := w.Value.Type.Elem
+	elem := w.Encoding()
 	shape := w.Stored()
 	codes := part{name: w.Tensor, role: Elements, dtype: dtypeTags[elem.DType], shape: shape}
 	if elem.DType == ir.FP4 {

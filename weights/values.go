@@ -23,7 +23,7 @@ func (v *view) values(tables bool) (out []finding) {
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(v.expected)); i = next.Add(1) - 1 {
-				isTable := v.expected[i].Weight.Value.Type.Elem.DType.IsInt()
+				isTable := v.expected[i].Weight.Encoding().DType.IsInt()
 				if v.fits(int(i)) && (tables || !isTable) {
 					found[i] = checkValues(v.expected[i], v.found[i])
 				}

@@ -109,7 +109,7 @@ func (v *view) isExpert(scale Tensor, dtype string) bool {
 func (v *view) narrowScales(e Tensor, t safetensors.Tensor) bool {
 	const narrow = 32
 	stored := e.Weight.Stored()
-	if e.Role != Scales || e.Weight.Value.Type.Elem.Cols <= narrow || len(t.Shape) != 2 || len(stored) != 2 {
+	if e.Role != Scales || e.Weight.Encoding().Cols <= narrow || len(t.Shape) != 2 || len(stored) != 2 {
 		return false
 	}
 	if codes := v.byName[e.Name] - 1; codes < 0 || !v.fits(codes) { // Expected lists scales behind their codes

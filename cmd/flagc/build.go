@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	gohost "flagc/codegen/go"
+	"flagc/ir"
 	"flagc/passes"
 	"flagc/runtime/atomicfile"
 	"flagc/targets"
@@ -171,10 +172,28 @@ func swapIn(tmp, out string) error {
 	return os.RemoveAll(old)
 }
 
+// stored refuses a model some of whose weights are not read as the checkpoint stores them: the program maps the
+// checkpoint's own files.
+func stored(m *model) error {
+	for _, set := range m.module.Params {
+		for _, w := range set.Weights {
+			if w.From != (ir.Elem{}) {
+				return fmt.Errorf("cannot build for precision %s: programs read the checkpoint as it is stored, and %s would "+
+					"have to be converted from %s to %s first; native and w4a8 build, ir and eval take every policy",
+					m.policy, w.Value.Name, w.From, w.Value.Type.Elem)
+			}
+		}
+	}
+	return nil
+}
+
 // buildFiles makes the content of a build.
 func buildFiles(m *model) (map[string][]byte, *buildInfo, error) {
 	stages, err := m.stages("")
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := stored(m); err != nil {
 		return nil, nil, err
 	}
 	host, err := gohost.Generate(m.module, gohost.Options{Target: m.target.Name})
@@ -191,7 +210,7 @@ func buildFiles(m *model) (map[string][]byte, *buildInfo, error) {
 	if files["weights.json"], err = weightPlan(m); err != nil {
 		return nil, nil, err
 	}
-	info := &buildInfo{Flagc: version, Target: m.target.Name, Tier: string(m.target.Tier), TP: 1, Precision: "native",
+	info := &buildInfo{Flagc: version, Target: m.target.Name, Tier: string(m.target.Tier), TP: 1, Precision: string(m.policy),
 		Source: digestOf(m.source.Name, m.source.Text), Config: digestOf("config.json", m.config.Text),
 		Stages: passes.Names(), Functions: len(m.module.Funcs), Files: len(files) + 1, Module: describeModule(m.module)}
 	if files[buildFile], err = encode(info); err != nil {

@@ -20,15 +20,22 @@ import (
 
 // modelFlags are the flags of every command that takes a MODEL.
 type modelFlags struct {
-	config string
-	target string
-	after  string
+	config    string
+	target    string
+	precision string
+	after     string
 }
 
 func (f *modelFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.config, "config", "", "the checkpoint's config.json (Hugging Face keys); commands with --weights find it there")
 	cmd.Flags().StringVar(&f.target, "target", "cpu", "what to compile for; flagc targets lists what there is")
 	completeWith(cmd, "target", targets.Names())
+	var policies []string
+	for _, p := range targets.Policies() {
+		policies = append(policies, string(p))
+	}
+	cmd.Flags().StringVar(&f.precision, "precision", "", "precision policy, instead of the target's default: "+strings.Join(policies, ", "))
+	completeWith(cmd, "precision", policies)
 	cmd.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return deepseekv4.Names(), cobra.ShellCompDirectiveDefault
 	}
@@ -49,6 +56,7 @@ func completeWith(cmd *cobra.Command, flag string, names []string) {
 type model struct {
 	module *ir.Module
 	target targets.Target
+	policy targets.Policy
 	name   string // as the user gave it
 	source frontend.Source
 	config frontend.Source
@@ -60,6 +68,13 @@ func (a *app) load(name string, f *modelFlags, weights string) (*model, error) {
 	target, ok := targets.Find(f.target)
 	if !ok {
 		return nil, unknown("target", f.target, targets.Names())
+	}
+	policy := target.Policy
+	if f.precision != "" {
+		policy = targets.Policy(f.precision)
+	}
+	if err := target.Allows(policy); err != nil {
+		return nil, err
 	}
 	source, builtin, err := modelSource(name)
 	if err != nil {
@@ -76,7 +91,7 @@ func (a *app) load(name string, f *modelFlags, weights string) (*model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &model{m, target, name, source, config}, nil
+	return &model{m, target, policy, name, source, config}, nil
 }
 
 // stages runs the pipeline on the model.
@@ -86,7 +101,7 @@ func (m *model) stages(after string) ([]passes.Stage, error) {
 			return nil, unknown("stage", after, known)
 		}
 	}
-	return passes.Run(m.module, passes.Options{Target: m.target}, after)
+	return passes.Run(m.module, passes.Options{Target: m.target, Precision: m.policy}, after)
 }
 
 // unknown is the error for a name that is none of the known ones.

@@ -31,6 +31,15 @@ type Golden struct {
 	Exact      *safetensors.File
 }
 
+// BF16 is the same checkpoint with the results of the official code on weights widened to bf16, in which
+// projections see activations unquantised. Logits and tokens only.
+func (g *Golden) BF16(t testing.TB) *Golden {
+	exact, err := safetensors.Open(filepath.Join(filepath.Dir(g.Checkpoint), "exact-bf16.safetensors"))
+	require.NoError(t, err)
+	t.Cleanup(func() { exact.Close() })
+	return &Golden{g.Name, g.Checkpoint, g.Config, exact}
+}
+
 // Dir returns the folder of the recorded results, or skips the test.
 func Dir(t testing.TB) string {
 	dir, err := os.Getwd()

@@ -2,6 +2,11 @@ package ops
 
 import "flagc/ir"
 
+// compute says which format a kernel multiplies in where the operands' own formats do not tell: FP4 weights can
+// go into the product as they are, or widened, exactly, to FP8 or BF16. The result is the same.
+var compute = optional(ir.AttrDecl{Name: "compute", Kind: ir.StringAttr,
+	Doc: "number format that quantised weights are widened to for the product; as stored if empty"}, "")
+
 // Linear is a projection without bias.
 var Linear = define(ir.Op{
 	Name: "linear",
@@ -11,7 +16,7 @@ var Linear = define(ir.Op{
 	Class: ir.Contraction,
 	Sig:   "x[*t,k] w[*n,k] -> y[*t,*n]",
 	Types: "float|fp8 float|quant -> attr",
-	Attrs: []ir.AttrDecl{dtype("bf16")},
+	Attrs: []ir.AttrDecl{dtype("bf16"), compute},
 	Sum:   "k",
 	Flops: "2*t*n*k",
 	Eval: func(e *ir.Eval) {
@@ -29,7 +34,7 @@ var GroupedLinear = define(ir.Op{
 	Class: ir.Contraction,
 	Sig:   "x[*t,g,k] w[g,r,k] -> y[*t,g,r]",
 	Types: "float|fp8 float|quant -> attr",
-	Attrs: []ir.AttrDecl{dtype("bf16")},
+	Attrs: []ir.AttrDecl{dtype("bf16"), compute},
 	Sum:   "k",
 	Flops: "2*t*g*r*k",
 	Eval: func(e *ir.Eval) {
@@ -51,6 +56,7 @@ var ExpertLinear = define(ir.Op{
 	Class: ir.Contraction,
 	Sig:   "x[n,j?,k] ids[n,j]:e w[e,f,k] -> y[n,j,f]",
 	Types: "float|fp8 i32 float|quant -> bf16",
+	Attrs: []ir.AttrDecl{compute},
 	Sum:   "k e",
 	Flops: "2*n*j*f*k",
 	Eval:  expertLinear,

@@ -1,0 +1,108 @@
+package passes
+
+import (
+	"fmt"
+
+	"flagc/ir"
+	"flagc/ir/ops"
+	"flagc/targets"
+)
+
+// lowerPrecision gives weights the encoding that they are kept in, and products the format that they compute
+// in, by the precision policy. What is FP4 in the checkpoint are the routed experts, what is FP8 the other
+// linears; everything else stays.
+func lowerPrecision(m *ir.Module, opts Options) error {
+	policy := opts.Precision
+	if policy == "" {
+		policy = opts.Target.Policy
+	}
+	if err := opts.Target.Allows(policy); err != nil {
+		return err
+	}
+	rule, ok := policies[policy]
+	if !ok {
+		return fmt.Errorf("unknown precision policy %q", policy)
+	}
+	for _, set := range m.Params {
+		for _, w := range set.Weights {
+			rule.store(w)
+		}
+	}
+	for _, f := range m.Funcs {
+		for _, in := range f.Body {
+			rule.compute(in)
+		}
+		if rule.plain {
+			plainActivations(f)
+		}
+	}
+	return nil
+}
+
+// policy says what becomes of the two quantised encodings of a checkpoint.
+type policy struct {
+	fp4, fp8 ir.Elem // what weights of each are kept as
+	product  string  // what FP4 weights are widened to in a kernel; "" as stored
+	plain    bool    // products see activations as they are instead of quantised
+}
+
+var (
+	fp4  = ir.Quantised(ir.FP4, 1, 32)
+	fp8  = ir.Quantised(ir.FP8, 128, 128)
+	bf16 = ir.Plain(ir.BF16)
+)
+
+var policies = map[targets.Policy]policy{
+	targets.PolicyNative: {fp4: fp4, fp8: fp8},
+	targets.PolicyFP8:    {fp4: fp8, fp8: fp8},
+	targets.PolicyW4A8:   {fp4: fp4, fp8: fp8, product: "fp8"},
+	targets.PolicyBF16:   {fp4: bf16, fp8: bf16, plain: true},
+	targets.PolicyW4A16:  {fp4: fp4, fp8: bf16, product: "bf16", plain: true},
+}
+
+// store changes a weight's encoding and remembers the checkpoint's.
+func (p policy) store(w *ir.Weight) {
+	from := w.Value.Type.Elem
+	to := from
+	switch from {
+	case fp4:
+		to = p.fp4
+	case fp8:
+		to = p.fp8
+	}
+	if to != from {
+		w.From, w.Value.Type.Elem = from, to
+	}
+}
+
+// compute notes on a product with FP4 weights what they are widened to.
+func (p policy) compute(in *ir.Instr) {
+	if p.product == "" || in.Op == nil || in.Op.Attr("compute") == nil {
+		return
+	}
+	for _, a := range in.Args {
+		if a != nil && a.Kind == ir.WeightValue && a.Type.Elem == fp4 {
+			in.Attrs.Set("compute", p.product)
+		}
+	}
+}
+
+// plainActivations takes act_quant out of a function: products with bf16 weights see bf16 activations. The
+// simulated quantisation of caches is part of the model and stays.
+func plainActivations(f *ir.Func) {
+	instead := map[*ir.Value]*ir.Value{}
+	kept := f.Body[:0]
+	for _, in := range f.Body {
+		for i, a := range in.Args {
+			if v := instead[a]; v != nil {
+				in.Args[i] = v
+			}
+		}
+		if in.Op == ops.ActQuant {
+			instead[in.Results[0]] = in.Args[0]
+			continue
+		}
+		kept = append(kept, in)
+	}
+	f.Body = kept
+}

@@ -1,0 +1,100 @@
+package passes_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"flagc/internal/golden"
+	"flagc/ir"
+	"flagc/ir/ops"
+	"flagc/passes"
+	"flagc/targets"
+)
+
+// expert is one of each kind of product: FP8 and FP4 weights behind quantised activations, FP8 weights that
+// see plain ones, and weights that no policy touches.
+const expert = `module expert from "expert.flag"
+dims D=128 E=4 F=128 G=2 k=2
+
+params main {
+  weight norm:       bf16[D] from "norm.weight"
+  weight wq_a:       fp8<128x128>[F, D] from "wq_a.weight"
+  weight wo_a:       fp8<128x128>[G, F, D] from "wo_a.weight"
+  weight experts.w1: fp4<1x32>[E, F, D] from "experts.*.w1.weight"
+  weight gate:       bf16[E, D] from "gate.weight"
+}
+
+func main.prefill(%x: bf16[s, D], %o: bf16[s, G, D], %ids: i32[s, k]) -> (bf16[s, F], bf16[s, G, F], bf16[s, k, F], f32[s, E]) uses main {
+  %y      = rms_norm %x, $norm {eps=1e-06}             : bf16[s, D]
+  %yq     = act_quant %y {block=128}                   : fp8<1x128>[s, D]
+  %q      = linear %yq, $wq_a                          : bf16[s, F]
+  %mixed  = grouped_linear %o, $wo_a                   : bf16[s, G, F]
+  %h      = expert_linear %yq, %ids, $experts.w1       : bf16[s, k, F]
+  %scores = linear %y, $gate {dtype="f32"}             : f32[s, E]
+  return %q, %mixed, %h, %scores
+}
+`
+
+func parse(t *testing.T) *ir.Module {
+	m, err := ir.ParseModule(expert, "expert.ir", ops.All)
+	require.NoError(t, err)
+	return m
+}
+
+func TestLowerPrecision(t *testing.T) {
+	for _, policy := range targets.Policies() {
+		t.Run(string(policy), func(t *testing.T) {
+			m := parse(t)
+			opts := passes.Options{Target: targets.CPU, Precision: policy}
+			stages, err := passes.Run(m, opts, "")
+			require.NoError(t, err)
+			require.Equal(t, passes.Names(), []string{stages[0].Name, stages[1].Name})
+			golden.Check(t, "testdata/lower-precision/"+string(policy)+".ir", m.String())
+
+			again, err := passes.Run(m, opts, "")
+			require.NoError(t, err)
+			require.Equal(t, again[0].Text, again[1].Text, "a second run changes nothing")
+
+			read, err := ir.ParseModule(m.String(), "again.ir", ops.All)
+			require.NoError(t, err)
+			require.NoError(t, read.Verify())
+			require.Equal(t, m.String(), read.String())
+		})
+	}
+}
+
+func TestRunStopsAfterAStage(t *testing.T) {
+	m := parse(t)
+	before := m.String()
+	stages, err := passes.Run(m, passes.Options{Target: targets.CPU, Precision: targets.PolicyBF16}, passes.Frontend)
+	require.NoError(t, err)
+	require.Len(t, stages, 1)
+	require.Equal(t, before, m.String())
+}
+
+func TestTargetsRefusePolicies(t *testing.T) {
+	h100, ok := targets.Find("h100")
+	require.True(t, ok)
+	_, err := passes.Run(parse(t), passes.Options{Target: h100, Precision: targets.PolicyNative}, "")
+	require.ErrorContains(t, err, "target h100 cannot compute the policy native")
+	_, err = passes.Run(parse(t), passes.Options{Target: targets.CPU, Precision: "w2a2"}, "")
+	require.ErrorContains(t, err, `unknown precision policy "w2a2"`)
+}
+
+func TestDefaultPolicyIsTheTargets(t *testing.T) {
+	h100, ok := targets.Find("h100")
+	require.True(t, ok)
+	m := parse(t)
+	_, err := passes.Run(m, passes.Options{Target: h100}, "")
+	require.NoError(t, err)
+	require.Contains(t, m.String(), `experts.w1: fp8<128x128>[E, F, D] from "experts.*.w1.weight" in fp4<1x32>`)
+}
+
+func TestBrokenModulesAreRefusedFirst(t *testing.T) {
+	m, err := ir.ParseModule(strings.Replace(expert, "rms_norm %x, $norm {eps=1e-06} ", "rms_norm %x, $norm ", 1), "x.ir", ops.All)
+	require.NoError(t, err)
+	_, err = passes.Run(m, passes.Options{Target: targets.CPU}, "")
+	require.ErrorContains(t, err, "rms_norm needs the attribute eps")
+}

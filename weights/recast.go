@@ -1,0 +1,117 @@
+package weights
+
+import (
+	"fmt"
+
+	"flagc/ir"
+	"flagc/runtime/formats"
+	"flagc/runtime/safetensors"
+)
+
+// proveConversion returns nil if the weight's elements are the same numbers in the encoding that a pass gave it
+// as in the checkpoint's. Widening to bf16 is exact for every scale that real checkpoints hold; recasting FP4
+// to FP8 is exact tile by tile or refused.
+func proveConversion(w *ir.Weight, found []safetensors.Tensor) error {
+	from, to := w.Encoding(), w.Value.Type.Elem
+	switch {
+	case from == to:
+		return nil
+	case from.DType == ir.FP4 && to == ir.Quantised(ir.FP8, 128, 128):
+		for i := 0; i+1 < len(found); i += 2 {
+			if err := proveRecast(found[i], found[i+1]); err != nil {
+				return err
+			}
+		}
+		return nil
+	case from.IsQuantised() && to == ir.Plain(ir.BF16):
+		for i := 0; i+1 < len(found); i += 2 {
+			if err := proveWidening(from, found[i+1]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return fmt.Errorf("weight %s: no conversion from %s to %s is known to be exact", w.Value.Name, from, to)
+}
+
+// The scale bytes for which code × 2^(byte-127) fits bf16 for every code (spec v4_checkpoint §8).
+const (
+	leastFP8Byte = 3   // the lowest bit of a subnormal e4m3 code times 2^-124 is the smallest bf16
+	mostFP8Byte  = 246 // 448 · 2^119 is the last that does not overflow
+	mostFP4Byte  = 252 // 6 · 2^125
+)
+
+// proveWidening checks that no scale takes a product out of bf16's range.
+func proveWidening(from ir.Elem, scales safetensors.Tensor) error {
+	least, most := byte(leastFP8Byte), byte(mostFP8Byte)
+	if from.DType == ir.FP4 {
+		least, most = 0, mostFP4Byte
+	}
+	for i, b := range scales.Data {
+		if b < least || b > most {
+			return fmt.Errorf("tensor %s: scale %d is the byte %d; from %s the elements fit bf16 exactly for %d to %d only",
+				scales.Name, i, b, from, least, most)
+		}
+	}
+	return nil
+}
+
+// perTile is how many FP4 scales a row of an FP8 tile has.
+const perTile = tile / 32
+
+// proveRecast checks every 128×128 tile of an FP4 matrix: with the new scale M/64, where M is the tile's largest
+// scale, each code times its scale must be an e4m3 number. codes is [rows, cols/2], scales [rows, cols/32].
+func proveRecast(codes, scales safetensors.Tensor) error {
+	rows, width := scales.Shape[0], scales.Shape[1]
+	if rows%tile != 0 || width%perTile != 0 {
+		return fmt.Errorf("tensor %s: %d×%d is not made of 128×128 tiles, so it cannot be recast to FP8; keep it in FP4 (w4a8)",
+			codes.Name, rows, width*32)
+	}
+	for r := 0; r < rows; r += tile {
+		for c := 0; c < width; c += perTile {
+			if err := proveTile(codes, scales, r, c, width); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// proveTile checks the tile whose first row is r and whose first scale in a row is c.
+func proveTile(codes, scales safetensors.Tensor, r, c, width int) error {
+	least, most := byte(255), byte(0)
+	for y := r; y < r+tile; y++ {
+		for _, b := range scales.Data[y*width+c : y*width+c+perTile] {
+			least, most = min(least, b), max(most, b)
+		}
+	}
+	if int(most)-int(least) <= MaxLossless && most >= 6 {
+		return nil
+	}
+	for y := r; y < r+tile; y++ {
+		for x := c; x < c+perTile; x++ {
+			k := int(most) - int(scales.Data[y*width+x])
+			if most >= 6 && blockFits(codes.Data[(y*width+x)*16:][:16], k) {
+				continue
+			}
+			return fmt.Errorf("tensor %s, tile %d,%d: scale exponents spread over %d, and row %d holds codes that FP8 cannot "+
+				"take exactly there; keep the experts in FP4 (w4a8)", codes.Name, r/tile, c/perTile, int(most)-int(least), y)
+		}
+	}
+	return nil
+}
+
+// blockFits reports whether 32 FP4 codes, scaled down by 2^(k-6), are all e4m3 numbers.
+func blockFits(packed []byte, k int) bool {
+	scale := formats.UE8M0ToFloat64(byte(127 + 6 - k))
+	for _, b := range packed {
+		even, odd := formats.UnpackE2M1(b)
+		for _, code := range []byte{even, odd} {
+			v := float64(formats.E2M1ToFloat32(code)) * scale
+			if formats.RoundE4M3(v) != v {
+				return false
+			}
+		}
+	}
+	return true
+}
