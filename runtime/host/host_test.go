@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,13 +17,12 @@ import (
 
 const fakeVocab = 8
 
-// fake is a model whose logits favour the token after the last one, and whose draft favours the one after that.
-// It notes its calls.
+// fake is a model whose logits favour the token after the last one, as those of its draft do. It notes its calls.
 type fake struct {
 	calls []string
 	batch int
-	s     int
 	rec   *Recorder
+	bad   bool // yields logits that are no numbers
 }
 
 func (f *fake) note(call string, ids []int32, p int) {
@@ -35,6 +35,9 @@ func (f *fake) logits(ids []int32, ahead int32) []float32 {
 	s := len(ids) / f.batch
 	for b := range f.batch {
 		out[b*fakeVocab+int(ids[(b+1)*s-1]+ahead)%fakeVocab] = 1
+	}
+	if f.bad {
+		out[3] = float32(math.NaN())
 	}
 	return out
 }
@@ -59,11 +62,11 @@ type drafting struct{ fake }
 
 func (f *drafting) DraftPrefill(ids []int32) []float32 {
 	f.note("draft prefill", ids, 0)
-	return f.logits(ids, 2)
+	return f.logits(ids, 1)
 }
 func (f *drafting) DraftDecode(ids []int32, p int) []float32 {
 	f.note("draft decode", ids, p)
-	return f.logits(ids, 2)
+	return f.logits(ids, 1)
 }
 
 func TestDraftTrailsByOneToken(t *testing.T) {
@@ -78,12 +81,24 @@ func TestDraftTrailsByOneToken(t *testing.T) {
 		"draft decode[6,1]@4", "decode[6,1]@5",
 	}, m.calls)
 	require.Equal(t, [][]int32{{4, 5, 6}, {7, 0, 1}}, r.Fed)
+	require.Equal(t, []int{4, 4}, []int{r.Drafts, r.DraftsRight})
 	shapes := map[string][]int{}
 	for _, d := range r.Tensors() {
 		shapes[d.Name] = d.Shape
 	}
 	require.Equal(t, map[string][]int{"prefill.logits": {2, 8}, "decode.logits": {2, 3, 8}, "fed": {2, 3},
 		"prefill.mtp.logits": {2, 8}, "decode.mtp.logits": {2, 2, 8}}, shapes)
+}
+
+func TestDraftsAreJudgedByWhatIsFed(t *testing.T) {
+	r, err := Run(&drafting{}, fakeVocab, Request{Prompt: [][]int32{{1}}, Feed: [][]int32{{2, 3, 7, 0}}, MTP: true, MaxSeq: 5})
+	require.NoError(t, err)
+	require.Equal(t, []int{3, 2}, []int{r.Drafts, r.DraftsRight}, "3 and 0 follow their tokens, 7 does not")
+}
+
+func TestLogitsThatAreNoNumbersEndTheRun(t *testing.T) {
+	_, err := Run(&fake{bad: true}, fakeVocab, Request{Prompt: [][]int32{{1}}, MaxNew: 2, MaxSeq: 3})
+	require.ErrorContains(t, err, "the logits before step 0 are not finite")
 }
 
 func TestFedTokensAreNotChosen(t *testing.T) {
@@ -267,13 +282,14 @@ func TestCommandLine(t *testing.T) {
 	require.Empty(t, stdout)
 	require.Contains(t, stderr, "-max-seq")
 
-	code, stdout, _ = run("--weights", dir, "--prompt", "1;2", "--max-new", "2")
+	code, stdout, stderr = run("--weights", dir, "--prompt", "1;2", "--max-new", "2")
 	require.Equal(t, ExitOK, code)
-	require.True(t, strings.HasPrefix(stdout, "2,3\n3,4\nfirst token after "), stdout)
+	require.Equal(t, "2,3\n3,4\n", stdout)
+	require.True(t, strings.HasPrefix(stderr, "first token after "), stderr)
 
 	code, stdout, _ = run("--weights", dir, "--prompt", "1", "--max-new", "3")
 	require.Equal(t, ExitOK, code)
-	require.True(t, strings.HasPrefix(stdout, "2,3,4\nfirst token after "), stdout)
+	require.Equal(t, "2,3,4\n", stdout)
 
 	logits, trace := filepath.Join(t.TempDir(), "l"), filepath.Join(t.TempDir(), "t")
 	code, stdout, _ = run("--weights", dir, "--prompt", "1", "--max-new", "0", "--json", "--logits", logits, "--trace", trace)

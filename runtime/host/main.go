@@ -30,7 +30,7 @@ func Main(p Program, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
 		return ExitUsage
 	}
-	if err := o.execute(p, stdout); err != nil {
+	if err := o.execute(p, stdout, stderr); err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
 		return ExitError
 	}
@@ -130,7 +130,7 @@ func (o *options) request(p Program) (q Request, err error) {
 	return q, nil
 }
 
-func (o *options) execute(p Program, stdout io.Writer) error {
+func (o *options) execute(p Program, stdout, stderr io.Writer) error {
 	q, err := o.request(p)
 	if err != nil {
 		return err
@@ -176,7 +176,13 @@ func (o *options) execute(p Program, stdout io.Writer) error {
 	} else {
 		printRows(stdout, result.Fed)
 	}
-	fmt.Fprintln(stdout, result.speedLine(len(q.Prompt[0])))
+	fmt.Fprintln(stderr, result.speedLine(len(q.Prompt[0])))
+	switch {
+	case result.Drafts > 0:
+		fmt.Fprintf(stderr, "MTP foretold %d of %d tokens\n", result.DraftsRight, result.Drafts)
+	case q.MTP:
+		fmt.Fprintln(stderr, "MTP foretold nothing: it needs at least two new tokens")
+	}
 	return nil
 }
 
@@ -190,6 +196,8 @@ type report struct {
 	PrefillMS       float64   `json:"prefill_ms"`
 	DecodeMS        float64   `json:"decode_ms"`
 	TokensPerSecond float64   `json:"tokens_per_second"` // of all sequences together; 0 without decode steps
+	Drafts          int       `json:"mtp_drafts"`        // tokens that the MTP block foretold
+	DraftsRight     int       `json:"mtp_drafts_right"`
 }
 
 func printJSON(w io.Writer, p Program, q Request, r *Result) error {
@@ -202,6 +210,7 @@ func printJSON(w io.Writer, p Program, q Request, r *Result) error {
 	return json.NewEncoder(w).Encode(report{
 		Model: p.Name, Target: p.Target, Batch: r.batch, PromptTokens: len(q.Prompt[0]), Tokens: fed,
 		PrefillMS: 1e3 * r.PrefillTime.Seconds(), DecodeMS: 1e3 * r.DecodeTime.Seconds(), TokensPerSecond: r.speed(),
+		Drafts: r.Drafts, DraftsRight: r.DraftsRight,
 	})
 }
 

@@ -35,6 +35,8 @@ type Result struct {
 	DecodeMTP      [][]float32   // (k-1) × [b,V]
 	PrefillTime    time.Duration // until the first logits
 	DecodeTime     time.Duration // of all steps together
+	Drafts         int           // tokens that the MTP block foretold and that were then fed
+	DraftsRight    int           // those of them that it foretold rightly
 	batch, columns int
 }
 
@@ -52,7 +54,9 @@ func Run(m Model, vocab int, q Request) (*Result, error) {
 	m.Record(q.Trace)
 	defer m.Record(nil)
 	m.Reset(len(q.Prompt), q.MaxSeq)
-	r.run()
+	if err := r.run(); err != nil {
+		return nil, err
+	}
 	return r.out, nil
 }
 
@@ -65,9 +69,10 @@ type runner struct {
 	rng     *rand.Rand
 	sampler *cpu.Ctx
 	out     *Result
+	guess   []int32 // what the draft expects for the next step, one for each sequence; nil before the first
 }
 
-func (r *runner) run() {
+func (r *runner) run() error {
 	n, steps := len(r.q.Prompt[0]), r.q.MaxNew
 	if r.q.Feed != nil {
 		steps = len(r.q.Feed[0])
@@ -82,7 +87,11 @@ func (r *runner) run() {
 	start = time.Now()
 	next := make([]int32, len(r.q.Prompt))
 	for i := range steps {
+		if err := finite(logits, i); err != nil {
+			return err
+		}
 		r.choose(next, i, logits)
+		r.judge(next)
 		for b, id := range next {
 			out.Fed[b] = append(out.Fed[b], id)
 		}
@@ -99,6 +108,39 @@ func (r *runner) run() {
 		}
 	}
 	out.DecodeTime = time.Since(start)
+	return finite(logits, steps)
+}
+
+// finite is an error if a logit is no number. Step i would go on from there.
+func finite(logits []float32, i int) error {
+	for _, v := range logits {
+		if v-v != 0 { // NaN and both infinities
+			return fmt.Errorf("the logits before step %d are not finite: the checkpoint holds damaged or extreme values "+
+				"(flagc weights inspect --full finds them)", i)
+		}
+	}
+	return nil
+}
+
+// judge counts how many drafts foretold the tokens that were fed.
+func (r *runner) judge(next []int32) {
+	for b, id := range r.guess {
+		r.out.Drafts++
+		if id == next[b] {
+			r.out.DraftsRight++
+		}
+	}
+}
+
+// foretell notes what the draft expects.
+func (r *runner) foretell(logits []float32) []float32 {
+	if r.guess == nil {
+		r.guess = make([]int32, len(r.q.Prompt))
+	}
+	for b := range r.guess {
+		r.guess[b] = cpu.Argmax(logits[b*r.vocab : (b+1)*r.vocab])
+	}
+	return r.keep(logits)
 }
 
 // enter names the call whose values are traced from now on.
@@ -123,7 +165,7 @@ func (r *runner) choose(next []int32, i int, logits []float32) {
 // second token on and the token of step 0, after a decode step the one token that follows.
 func (r *runner) trail(i, n int, next []int32) {
 	if i > 0 {
-		if kept := r.keep(r.draft.DraftDecode(next, n+i-1)); kept != nil {
+		if kept := r.foretell(r.draft.DraftDecode(next, n+i-1)); kept != nil {
 			r.out.DecodeMTP = append(r.out.DecodeMTP, kept)
 		}
 		return
@@ -132,7 +174,7 @@ func (r *runner) trail(i, n int, next []int32) {
 	for b, row := range r.q.Prompt {
 		rest[b] = row[1:]
 	}
-	r.out.PrefillMTP = r.keep(r.draft.DraftPrefill(flatten(rest, next)))
+	r.out.PrefillMTP = r.foretell(r.draft.DraftPrefill(flatten(rest, next)))
 }
 
 // keep copies logits that the caller asked for.
