@@ -24,6 +24,7 @@ import (
 func (a *app) build() *cobra.Command {
 	var f modelFlags
 	var out string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "build MODEL --target NAME -o DIR",
 		Short: "Compile a model for a target",
@@ -46,6 +47,9 @@ input are byte-identical. An earlier build at DIR is replaced as a whole; any ot
 			info, err := writeBuild(m, out)
 			if err != nil {
 				return err
+			}
+			if asJSON {
+				return a.printJSON(info)
 			}
 			fmt.Fprintf(a.out, "%s for %s in %s: %d layer kinds, %d functions, %d files\n", info.Module.Model, info.Target,
 				out, info.Module.layerKinds(), info.Functions, info.Files)

@@ -107,7 +107,8 @@ func (b *Binder) Floats(name, dtype string, shape ...int) []float32 {
 	return x
 }
 
-// Indices returns the elements of an integer tensor, which must lie in 0..limit-1.
+// Indices returns the elements of an integer tensor, which must lie in 0..limit-1 and differ within a row: a
+// row is a choice, such as the experts of a token.
 func (b *Binder) Indices(name, dtype string, limit int, shape ...int) []int32 {
 	t, ok := b.tensor(name, dtype, shape)
 	if !ok {
@@ -120,6 +121,11 @@ func (b *Binder) Indices(name, dtype string, limit int, shape ...int) []int32 {
 	for i, v := range x {
 		if v < 0 || int(v) >= limit {
 			b.fail("%s: tensor %q: element %d is %d, which is not an index below %d", t.File, name, i, v, limit)
+			break
+		}
+		width := shape[len(shape)-1]
+		if row := x[i-i%width : i]; len(shape) > 1 && slices.Contains(row, v) {
+			b.fail("%s: tensor %q: row %d lists %d twice", t.File, name, i/width, v)
 			break
 		}
 	}
@@ -144,7 +150,7 @@ func (b *Binder) Err() error {
 	if more := len(problems) - maxProblems; more > 0 {
 		problems = append(slices.Clone(problems[:maxProblems]), fmt.Errorf("and %d more", more))
 	}
-	return fmt.Errorf("the checkpoint does not fit this program, which was built for another configuration?\n%w",
+	return fmt.Errorf("the checkpoint does not fit this program (was it built for another configuration?):\n%w",
 		errors.Join(problems...))
 }
 

@@ -225,19 +225,22 @@ func TestBinderCollectsProblems(t *testing.T) {
 	dir := checkpoint(t,
 		newData("a", "BF16", make([]byte, 4), 2),
 		newData("ids", "I64", append([]byte{3}, make([]byte, 7)...), 1),
+		newData("twice", "I32", []byte{1, 0, 0, 0, 2, 0, 0, 0, 5, 0, 0, 0, 5, 0, 0, 0}, 2, 2),
 		newData("extra", "BF16", make([]byte, 2), 1))
 	b := bind(t, dir)
 	b.Floats("a", "F32", 2)
 	b.Floats("a", "BF16", 3)
 	b.Matrix("gone.weight", cpu.BF16, 2, 2)
 	b.Indices("ids", "I64", 3, 1)
+	b.Indices("twice", "I32", 9, 2, 2)
 	file := filepath.Join(dir, safetensors.SingleName)
 	require.EqualError(t, b.Err(), strings.Join([]string{
-		"the checkpoint does not fit this program, which was built for another configuration?",
+		"the checkpoint does not fit this program (was it built for another configuration?):",
 		file + `: tensor "a": expected dtype F32, found BF16`,
 		file + `: tensor "a": expected shape [3], found [2]`,
 		`tensor "gone.weight" is missing from ` + dir + `; expected BF16 [2 2]`,
 		file + `: tensor "ids": element 0 is 3, which is not an index below 3`,
+		file + `: tensor "twice": row 1 lists 5 twice`,
 		`tensor "extra" of ` + dir + ` has no place in this model`,
 	}, "\n"))
 }
