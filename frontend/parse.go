@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	_ "embed" // for the guide
 	"errors"
 	"regexp"
 	"strings"
@@ -46,6 +47,12 @@ var declParser, _ = participle.ParserForProduction[Decl](parser)
 
 // Grammar is the syntax of the .flag language in EBNF, as the parser has it.
 func Grammar() string { return parser.String() }
+
+//go:embed language.md
+var guide string
+
+// Guide explains the .flag language in Markdown, by an example that elaborates, and ends with its grammar.
+func Guide() string { return guide + "```\n" + Grammar() + "\n```\n" }
 
 // Parse checks the syntax of a source. Its errors carry one diagnostic for each faulty declaration.
 func Parse(src Source) (*File, error) {

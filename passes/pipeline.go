@@ -47,17 +47,40 @@ func Names() []string {
 	return names
 }
 
-// Run applies the pipeline to m, in place, up to and including the pass named after ("" for all), verifying
-// the module after each, and returns the text of every stage.
+// Find returns the pass of that name.
+func Find(name string) (Pass, bool) {
+	for _, p := range Pipeline {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return Pass{}, false
+}
+
+// Run applies the pipeline to m, in place, up to and including the pass named after ("" for all), and returns
+// the text of every stage.
 func Run(m *ir.Module, opts Options, after string) ([]Stage, error) {
+	var list []Pass
+	for _, p := range Pipeline {
+		if after == Frontend {
+			break
+		}
+		list = append(list, p)
+		if p.Name == after {
+			break
+		}
+	}
+	return Apply(m, opts, list)
+}
+
+// Apply runs passes on m, in place and in the given order, verifying the module before and after each, and
+// returns the text of every stage.
+func Apply(m *ir.Module, opts Options, list []Pass) ([]Stage, error) {
 	if err := m.Verify(); err != nil {
 		return nil, err
 	}
 	stages := []Stage{{Frontend, m.String()}}
-	for _, p := range Pipeline {
-		if stages[len(stages)-1].Name == after {
-			break
-		}
+	for _, p := range list {
 		if err := p.Run(m, opts); err != nil {
 			return stages, fmt.Errorf("%s: %w", p.Name, err)
 		}

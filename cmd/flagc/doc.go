@@ -14,7 +14,7 @@ import (
 
 // pages are the reference pages, each made from the declarations.
 var pages = []struct{ name, doc string }{
-	{"language", "the grammar of .flag sources"},
+	{"language", "how to write .flag sources, and their grammar"},
 	{"model", "the source of the built-in model"},
 	{"ops", "every operator"},
 	{"passes", "the pipeline"},
@@ -57,7 +57,7 @@ func (a *app) doc() *cobra.Command {
 func (a *app) page(name string) error {
 	switch name {
 	case "language":
-		fmt.Fprintln(a.out, frontend.Grammar())
+		fmt.Fprint(a.out, frontend.Guide())
 	case "model":
 		_, text := deepseekv4.Source()
 		fmt.Fprint(a.out, text)

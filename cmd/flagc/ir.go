@@ -3,17 +3,20 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
+	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
 	"flagc/internal/diag"
 	"flagc/ir"
+	"flagc/passes"
 	"flagc/weights"
 )
 
 func (a *app) ir() *cobra.Command {
 	var f modelFlags
-	var function string
+	var function, diffOf string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "ir MODEL",
@@ -22,6 +25,7 @@ func (a *app) ir() *cobra.Command {
 function for each kind of layer and mode. The text is complete: it can be read back.`,
 		Example: `  flagc ir deepseek-v4-flash
   flagc ir deepseek-v4-pro --func block_csa.decode
+  flagc ir deepseek-v4-flash --target h20 --diff lower-precision
   flagc ir deepseek-v4 --config config.json --json`,
 		Args: exactly(1, "one MODEL"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -29,10 +33,16 @@ function for each kind of layer and mode. The text is complete: it can be read b
 			if err != nil {
 				return err
 			}
-			if _, err := m.stages(f.after); err != nil {
+			if diffOf != "" {
+				f.after = diffOf
+			}
+			stages, err := m.stages(f.after)
+			if err != nil {
 				return err
 			}
 			switch {
+			case diffOf != "":
+				return a.printDiff(stages)
 			case asJSON:
 				return a.printJSON(describeModule(m.module))
 			case function != "":
@@ -44,9 +54,25 @@ function for each kind of layer and mode. The text is complete: it can be read b
 	}
 	f.register(cmd)
 	f.registerAfter(cmd)
+	cmd.Flags().StringVar(&diffOf, "diff", "", "print only what this pass changes, old and new lines")
+	completeWith(cmd, "diff", passes.Names()[1:])
 	cmd.Flags().StringVar(&function, "func", "", "print this function only, such as block_csa.decode")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a summary as JSON: functions, layer kinds, tensors, bytes, parameters")
 	return cmd
+}
+
+// printDiff shows what the last of the stages changed.
+func (a *app) printDiff(stages []passes.Stage) error {
+	if len(stages) < 2 {
+		return usageError{fmt.Errorf("--diff wants the name of a pass: %s", strings.Join(passes.Names()[1:], ", "))}
+	}
+	before, after := stages[len(stages)-2], stages[len(stages)-1]
+	text := diff.Diff(before.Name, []byte(before.Text), after.Name, []byte(after.Text))
+	if text == nil {
+		fmt.Fprintf(a.err, "%s changes nothing here\n", after.Name)
+	}
+	_, err := a.out.Write(text)
+	return err
 }
 
 func (a *app) printFunction(m *ir.Module, name string) error {

@@ -28,6 +28,14 @@ type modelFlags struct {
 
 func (f *modelFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.config, "config", "", "the checkpoint's config.json (Hugging Face keys); commands with --weights find it there")
+	f.registerMachine(cmd)
+	cmd.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return deepseekv4.Names(), cobra.ShellCompDirectiveDefault
+	}
+}
+
+// registerMachine adds what passes need to know.
+func (f *modelFlags) registerMachine(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.target, "target", "cpu", "what to compile for; flagc targets lists what there is")
 	completeWith(cmd, "target", targets.Names())
 	var policies []string
@@ -36,9 +44,6 @@ func (f *modelFlags) register(cmd *cobra.Command) {
 	}
 	cmd.Flags().StringVar(&f.precision, "precision", "", "precision policy, instead of the target's default: "+strings.Join(policies, ", "))
 	completeWith(cmd, "precision", policies)
-	cmd.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return deepseekv4.Names(), cobra.ShellCompDirectiveDefault
-	}
 }
 
 // registerAfter adds --after, for commands that can stop between passes.
@@ -65,15 +70,8 @@ type model struct {
 // load resolves and elaborates MODEL. weights, if not "", is a checkpoint whose config.json serves when none is
 // named otherwise.
 func (a *app) load(name string, f *modelFlags, weights string) (*model, error) {
-	target, ok := targets.Find(f.target)
-	if !ok {
-		return nil, unknown("target", f.target, targets.Names())
-	}
-	policy := target.Policy
-	if f.precision != "" {
-		policy = targets.Policy(f.precision)
-	}
-	if err := target.Allows(policy); err != nil {
+	target, policy, err := f.machine()
+	if err != nil {
 		return nil, err
 	}
 	source, builtin, err := modelSource(name)
@@ -92,6 +90,19 @@ func (a *app) load(name string, f *modelFlags, weights string) (*model, error) {
 		return nil, err
 	}
 	return &model{m, target, policy, name, source, config}, nil
+}
+
+// machine finds the target and the precision policy for it.
+func (f *modelFlags) machine() (targets.Target, targets.Policy, error) {
+	target, ok := targets.Find(f.target)
+	if !ok {
+		return target, "", unknown("target", f.target, targets.Names())
+	}
+	policy := target.Policy
+	if f.precision != "" {
+		policy = targets.Policy(f.precision)
+	}
+	return target, policy, target.Allows(policy)
 }
 
 // stages runs the pipeline on the model.
