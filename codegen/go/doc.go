@@ -5,6 +5,9 @@
 // (table rules). Names come from the graph: sizes are constants under their letters, weights and states are
 // fields along their dotted names, intermediate values are fields of the function's temporaries.
 //
+// Go is built as values of package jen, which formats it and finds its imports; type expr adds what larger
+// expressions need to know of smaller ones.
+//
 // The package must not know the model, passes or Triton. It knows operators only through the table, which a test
 // holds complete.
 //

@@ -3,8 +3,9 @@ package gohost
 import (
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
+
+	"github.com/dave/jennifer/jen"
 
 	"flagc/ir"
 )
@@ -14,52 +15,60 @@ type emitter struct {
 	g     *generator
 	p     *plan
 	in    *ir.Instr // the instruction being written
-	lines []line
-	used  []string // Go expressions of sizes, to know which symbols the function needs
+	code  []jen.Code
+	reads symbols // what the function's size expressions need
 	err   error
 }
 
-// line is one statement with the place in the model's source that it comes from.
-type line struct {
-	text   string
-	source int
-	note   string
-}
-
 // fail notes the first problem; later ones are consequences.
-func (e *emitter) fail(format string, args ...any) string {
+func (e *emitter) fail(format string, args ...any) *jen.Statement {
 	if e.err == nil {
-		e.err = fmt.Errorf("%s: %q (line %d): %s", e.p.f.FullName(), e.in, e.in.Span.Line, fmt.Sprintf(format, args...))
+		problem := fmt.Sprintf(format, args...)
+		e.err = fmt.Errorf("%s: %q (line %d): %s", e.p.f.FullName(), e.in, e.in.Span.Line, problem)
 	}
-	return "0"
-}
-
-func (e *emitter) statement(text string) {
-	e.lines = append(e.lines, line{text: text, source: e.in.Span.Line})
+	return jen.Lit(0)
 }
 
 // kernel calls a method of *cpu.Ctx, which Model embeds.
-func (e *emitter) kernel(name string, args ...string) { e.statement("m." + name + list(args)) }
+func (e *emitter) kernel(name string, args ...jen.Code) {
+	e.statement(call(selector("m."+name), args...), "")
+}
 
 // function calls a function of package cpu.
-func (e *emitter) function(name string, args ...string) { e.statement("cpu." + name + list(args)) }
+func (e *emitter) function(name string, args ...jen.Code) {
+	e.statement(call(e.g.cpu(name), args...), "")
+}
 
-func list(args []string) string { return "(" + strings.Join(args, ", ") + ")" }
+// statement adds a statement with the place in the model's source that it comes from, a note before it.
+func (e *emitter) statement(code *jen.Statement, note string) {
+	if o := e.origin(note); o != "" {
+		code.Comment(o)
+	}
+	e.code = append(e.code, code)
+}
+
+// origin cites the instruction's line in the model's source; empty if it has none.
+func (e *emitter) origin(note string) string {
+	if e.in.Span.Line == 0 {
+		return ""
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s :%d", note, e.in.Span.Line))
+}
 
 // out is the slice of result i.
-func (e *emitter) out(i int) string {
+func (e *emitter) out(i int) *jen.Statement {
 	v, err := e.p.value(e.in.Results[i])
 	if err != nil {
 		return e.fail("%v", err)
 	}
-	return v.expr()
+	return v.code()
 }
 
 // arg is operand i: a slice, or a weight in the form that the op's rule asks for.
-func (e *emitter) arg(i int) string {
+func (e *emitter) arg(i int) *jen.Statement {
 	a := e.in.Args[i]
 	if a.Kind == ir.WeightValue {
-		return "l." + e.g.sets[e.p.f.Params].paths[a.Name]
+		return selector("l." + e.g.sets[e.p.f.Params].paths[a.Name])
 	}
 	if r := e.g.rules[e.in.Op]; r != nil && r.weights[i] != asFloats {
 		return e.fail("operand %d must be a weight", i)
@@ -71,11 +80,11 @@ func (e *emitter) arg(i int) string {
 	if v.repr == halves {
 		return e.fail("operand %d is a bf16 cache, which the op's kernel cannot read", i)
 	}
-	return v.expr()
+	return v.code()
 }
 
 // cache is operand i, which must be a state held in bf16.
-func (e *emitter) cache(i int) string {
+func (e *emitter) cache(i int) *jen.Statement {
 	v, err := e.p.value(e.in.Args[i])
 	if err != nil {
 		return e.fail("%v", err)
@@ -83,42 +92,37 @@ func (e *emitter) cache(i int) string {
 	if v.repr != halves {
 		return e.fail("operand %d must be a bf16 state", i)
 	}
-	return v.expr()
-}
-
-// keys is operand i as a bf16 cache, with the number of its rows in memory.
-func (e *emitter) keys(i int) (expr, rows string) {
-	return e.cache(i), e.rows(i)
+	return v.code()
 }
 
 // rows is how many rows the memory behind operand i has for each sequence: a view of a cache's first rows
 // keeps the cache's.
-func (e *emitter) rows(i int) string {
+func (e *emitter) rows(i int) *jen.Statement {
 	return e.note(e.g.sizes.dim(e.p.root[e.in.Args[i]].Type.Dims[1]))
 }
 
 // kv is operand i as the keys of an attention: a cache, or the call's own keys.
-func (e *emitter) kv(i int) string {
+func (e *emitter) kv(i int) *jen.Statement {
 	v, err := e.p.value(e.in.Args[i])
 	if err != nil {
 		return e.fail("%v", err)
 	}
 	if v.repr == halves {
-		return fmt.Sprintf("cpu.KV{H: %s, Rows: %s}", v.expr(), e.rows(i))
+		return e.g.cpu("KV").Values(pair("H", v.code()), pair("Rows", e.rows(i)))
 	}
-	return fmt.Sprintf("cpu.KV{F: %s, Rows: %s}", v.expr(), e.axis(i, 1))
+	return e.g.cpu("KV").Values(pair("F", v.code()), pair("Rows", e.axis(i, 1)))
 }
 
-// note remembers a size expression.
-func (e *emitter) note(text string) string {
-	e.used = append(e.used, text)
-	return text
+// note remembers which symbols an expression reads, and returns its code.
+func (e *emitter) note(x expr) *jen.Statement {
+	e.reads = e.reads.union(x.reads)
+	return x.code
 }
 
-func (e *emitter) sym(name string) string { return e.note(name) }
+func (e *emitter) sym(name string) *jen.Statement { return e.note(symbol(name)) }
 
 // axis is the size of an axis of operand i; negative axes count from the end.
-func (e *emitter) axis(i, axis int) string {
+func (e *emitter) axis(i, axis int) *jen.Statement {
 	dims := e.in.Args[i].Type.Dims
 	if axis < 0 {
 		axis += len(dims)
@@ -126,40 +130,46 @@ func (e *emitter) axis(i, axis int) string {
 	return e.note(e.g.sizes.dim(dims[axis]))
 }
 
-func (e *emitter) product(dims []ir.Dim) string { return e.note(e.g.sizes.product(dims)) }
+func (e *emitter) product(dims []ir.Dim) *jen.Statement { return e.note(e.g.sizes.product(dims)) }
 
 // size is a size attribute.
-func (e *emitter) size(name string) string {
+func (e *emitter) size(name string) *jen.Statement {
 	d, _ := e.in.Attrs.Get(name).(ir.Dim)
 	return e.note(e.g.sizes.dim(d))
 }
 
-// rounds says whether result i is stored as bf16.
-func (e *emitter) rounds(i int) string {
+// rounds tells a kernel whether result i is stored as bf16.
+func (e *emitter) rounds(i int) *jen.Statement { return jen.Lit(e.storedBF16(i)) }
+
+func (e *emitter) storedBF16(i int) bool {
 	r := e.in.Results[i]
-	return strconv.FormatBool(r.Type.Elem == ir.Plain(ir.BF16) || e.p.rounded[r])
+	return r.Type.Elem == ir.Plain(ir.BF16) || e.p.rounded[r]
 }
 
 // attr is an attribute: a named constant where the op has the same one everywhere, else its value.
-func (e *emitter) attr(name string) string {
+func (e *emitter) attr(name string) *jen.Statement {
 	if c := e.g.attrConst[e.in.Op.Name+"."+name]; c != "" {
-		return c
+		return jen.Id(c)
 	}
-	return literal(e.in.Attrs.Get(name))
-}
-
-// literal writes an attribute's value.
-func literal(v any) string {
-	switch x := v.(type) {
+	switch x := e.in.Attrs.Get(name).(type) {
 	case float64:
 		if math.IsInf(x, 0) {
-			return fmt.Sprintf("float32(math.Inf(%d))", sign(x))
+			return infinity(x)
 		}
-		return strconv.FormatFloat(x, 'g', -1, 64)
-	case int:
-		return strconv.Itoa(x)
+		return jen.Lit(x)
+	case int, bool, string:
+		return jen.Lit(x)
 	}
-	return fmt.Sprint(v)
+	return e.fail("the attribute %s has no value that Go can write", name)
+}
+
+// infinity is an infinite float32, for which Go has no constant.
+func infinity(x float64) *jen.Statement {
+	sign := 1
+	if x < 0 {
+		sign = -1
+	}
+	return jen.Float32().Call(jen.Qual("math", "Inf").Call(jen.Lit(sign)))
 }
 
 // body writes all instructions of a function, then what is not computed in place.
@@ -198,27 +208,26 @@ func (e *emitter) copyResult(dst *variable, v *ir.Value) {
 		e.fail("%s cannot be returned", v.Ref())
 		return
 	}
-	e.lines = append(e.lines, line{text: "copy(" + dst.param + ", " + src.expr() + ")"})
+	e.code = append(e.code, jen.Copy(dst.code(), src.code()))
 }
 
 // call runs another function at one of its instances.
 func (e *emitter) call() {
 	callee := e.in.Callee
-	set := e.g.sets[callee.Params]
 	at := e.in.At
 	if own := e.p.f.Params.Instances; len(own) == 1 {
 		at = ir.Join(own[0], at)
 	} else {
 		e.fail("a function with several instances calls another")
 	}
-	args := []string{"at", "&m." + set.instance(at)}
+	args := []jen.Code{jen.Id("at"), jen.Op("&").Add(e.g.sets[callee.Params].instance(at))}
 	for i := range e.in.Results {
 		args = append(args, e.out(i))
 	}
 	for i := range e.in.Args {
 		args = append(args, e.arg(i))
 	}
-	e.lines = append(e.lines, line{text: "m." + e.g.funcs[callee] + list(args), source: e.in.Span.Line, note: at})
+	e.statement(call(selector("m."+e.g.funcs[callee]), args...), at)
 }
 
 // trace records the first result.
@@ -236,9 +245,9 @@ func (e *emitter) trace() {
 	case r.Type.Elem == ir.Plain(ir.BF16):
 		method = "BF16"
 	}
-	args := []string{"l.at", strconv.Quote(e.in.Trace), v.expr()}
+	args := []jen.Code{selector("l.at"), jen.Lit(e.in.Trace), v.code()}
 	for _, d := range r.Type.Dims {
 		args = append(args, e.note(e.g.sizes.dim(d)))
 	}
-	e.lines = append(e.lines, line{text: "m.rec." + method + list(args)})
+	e.code = append(e.code, call(selector("m.rec."+method), args...))
 }

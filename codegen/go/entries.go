@@ -2,7 +2,8 @@ package gohost
 
 import (
 	"fmt"
-	"strings"
+
+	"github.com/dave/jennifer/jen"
 
 	"flagc/ir"
 )
@@ -76,27 +77,27 @@ func isLogits(t ir.Type) bool {
 }
 
 // mainFile is the program's main function.
-func (g *generator) mainFile() file {
-	f := file{name: "main.go", err: g.checkEntries()}
-	if f.err != nil {
-		return f
-	}
+func (g *generator) mainFile() *file {
+	f := g.newFile("main.go")
+	f.PackageComment(comment("The program " + g.module + " runs the model on this machine: it reads a " +
+		"checkpoint of the configuration that it was built for, computes the given tokens and chooses or is fed " +
+		"the following ones; --help lists its flags."))
 	vocab := g.sizes.dim(g.m.Func(Main + ".prefill").Results[0].Dims[1])
-	f.doc = comment(fmt.Sprintf("The program %s runs the model on this machine: it reads a checkpoint of the "+
-		"configuration that it was built for, computes the given tokens and chooses or is fed the following ones; "+
-		"--help lists its flags.", g.module))
-	f.body = fmt.Sprintf(`func main() {
-	host.Exit(host.Program{
-		Name: %q, Source: %q, Target: %q, Vocab: %s,
-		Load: func(b *host.Binder, threads int) host.Model { return load(b, threads) },
-	})
-}
-`, g.m.Name, g.source(), g.opts.Target, vocab)
+	loader := jen.Func().Params(jen.Id("b").Op("*").Add(g.host("Binder")), jen.Id("threads").Int()).
+		Add(g.host("Model")).Block(jen.Return(jen.Id("load").Call(jen.Id("b"), jen.Id("threads"))))
+	f.Func().Id("main").Params().Block(g.host("Exit").Call(composite(g.host("Program"),
+		pair("Name", jen.Lit(g.m.Name)),
+		pair("Source", jen.Lit(g.source())),
+		pair("Target", jen.Lit(g.opts.Target)),
+		pair("Vocab", vocab.code),
+		pair("Load", loader))))
 	return f
 }
 
-// methods are those of host.Model and host.Drafter that run an entry function.
-var methods = []struct{ entry, mode, method, doc string }{
+// entry is a method of host.Model or host.Drafter that runs an entry function.
+type entry struct{ function, mode, method, doc string }
+
+var entries = []entry{
 	{Main, "prefill", "Prefill", "runs the first tokens of each sequence; ids is [b, s]"},
 	{Main, "decode", "Decode", "runs one token of each sequence after p others; ids is [b]"},
 	{Draft, "prefill", "DraftPrefill", "drafts from what Prefill left; ids are the tokens that follow its own"},
@@ -104,39 +105,49 @@ var methods = []struct{ entry, mode, method, doc string }{
 }
 
 // entriesFile implements host.Model, and host.Drafter where the model has a draft.
-func (g *generator) entriesFile() file {
-	var b strings.Builder
-	for _, e := range methods {
-		f := g.m.Func(e.entry + "." + e.mode)
-		if f == nil {
+func (g *generator) entriesFile() *file {
+	f := g.newFile("entries.go")
+	for _, e := range entries {
+		if g.m.Func(e.function+"."+e.mode) == nil {
 			continue
 		}
-		arg, position := "ids []int32", ""
-		if e.mode == "decode" {
-			arg, position = "ids []int32, p int", ", p: p"
+		params := []jen.Code{jen.Id("ids").Index().Int32()}
+		if e.mode == string(ir.Decode) {
+			params = append(params, jen.Id("p").Int())
 		}
-		b.WriteString(comment(e.method + " " + e.doc + "."))
-		fmt.Fprintf(&b, "func (m *Model) %s(%s) []float32 {\n", e.method, arg)
-		fmt.Fprintf(&b, "at := call{b: m.batch, s: len(ids) / m.batch%s}\n", position)
-		args := []string{"at", "&m." + g.sets[f.Params].typ}
-		var sizes []string
-		for _, t := range f.Results {
-			sizes = append(sizes, g.sizes.product(t.Dims))
-		}
-		b.WriteString(bindSymbols(sizes))
-		for i, size := range sizes {
-			name := "m." + resultField(e.entry, f, i)
-			fmt.Fprintf(&b, "%s = host.Resize(%s, %s)\n", name, name, size)
-			args = append(args, name)
-		}
-		if e.entry == Draft {
-			main := g.m.Func(Main + "." + e.mode)
-			for i := 1; i < len(main.Results); i++ {
-				args = append(args, "m."+resultField(Main, main, i))
-			}
-		}
-		args = append(args, "ids")
-		fmt.Fprintf(&b, "m.%s%s\nreturn m.%s\n}\n\n", g.funcs[f], list(args), resultField(e.entry, f, 0))
+		f.Comment(comment(e.method + " " + e.doc + "."))
+		f.Func().Add(receiver("m", "Model")).Id(e.method).Params(params...).Index().Float32().
+			Block(g.enter(e)...)
 	}
-	return file{name: "entries.go", body: b.String()}
+	return f
+}
+
+// enter is the body of a method: it makes room for the results and calls the function.
+func (g *generator) enter(e entry) []jen.Code {
+	f := g.m.Func(e.function + "." + e.mode)
+	tokens := jen.Len(jen.Id("ids")).Op("/").Add(selector("m.batch"))
+	at := []jen.Code{pair("b", selector("m.batch")), pair("s", tokens)}
+	if e.mode == string(ir.Decode) {
+		at = append(at, pair("p", jen.Id("p")))
+	}
+	args := []jen.Code{jen.Id("at"), jen.Op("&").Add(selector("m." + g.sets[f.Params].typ))}
+	var reads symbols
+	var rooms []jen.Code
+	for i, t := range f.Results {
+		size := g.sizes.product(t.Dims)
+		reads = reads.union(size.reads)
+		field := "m." + resultField(e.function, f, i)
+		rooms = append(rooms, selector(field).Op("=").Add(g.host("Resize")).Call(selector(field), size.code))
+		args = append(args, selector(field))
+	}
+	if e.function == Draft {
+		main := g.m.Func(Main + "." + e.mode)
+		for i := 1; i < len(main.Results); i++ {
+			args = append(args, selector("m."+resultField(Main, main, i)))
+		}
+	}
+	args = append(args, jen.Id("ids"))
+	body := append([]jen.Code{jen.Id("at").Op(":=").Id("call").Values(at...), reads.bind()}, rooms...)
+	return append(body, call(selector("m."+g.funcs[f]), args...),
+		jen.Return(selector("m."+resultField(e.function, f, 0))))
 }

@@ -5,46 +5,26 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/dave/jennifer/jen"
+
 	"flagc/ir"
 )
 
-// columns is where generated lines break.
-const columns = 118
-
 // function writes one function of the graph as a method.
-func (g *generator) function(p *plan) (string, error) {
+func (g *generator) function(f *file, p *plan) error {
 	e := &emitter{g: g, p: p}
 	if err := e.body(); err != nil {
-		return "", err
+		return err
 	}
-	var b strings.Builder
-	b.WriteString(g.describe(p.f))
-	set := g.sets[p.f.Params]
-	fmt.Fprintf(&b, "func (m *Model) %s(at call, l *%s%s) {\n", g.funcs[p.f], set.typ, signature(p))
-	b.WriteString(bindSymbols(e.used))
+	body := []jen.Code{e.reads.bind()}
 	if len(p.vars) > 0 {
-		fmt.Fprintf(&b, "t := &m.temporaries.%s\nt.fit(m, at)\n", g.funcs[p.f])
+		body = append(body, jen.Id("t").Op(":=").Op("&").Add(selector("m.temporaries."+g.funcs[p.f])),
+			selector("t.fit").Call(jen.Id("m"), jen.Id("at")))
 	}
-	for i, l := range e.lines {
-		if i == 0 {
-			b.WriteString("\n")
-		}
-		b.WriteString(l.print())
-	}
-	b.WriteString("}\n\n")
-	return b.String(), nil
-}
-
-// print writes the statement with its origin behind it, or before it where it has several lines.
-func (l line) print() string {
-	origin := ""
-	if l.source > 0 {
-		origin = "// " + strings.TrimSpace(fmt.Sprintf("%s :%d", l.note, l.source))
-	}
-	if strings.Contains(l.text, "\n") {
-		return origin + "\n" + l.text + "\n"
-	}
-	return wrap(l.text) + " " + origin + "\n"
+	body = append(append(body, jen.Line()), e.code...)
+	f.Comment(g.describe(p.f))
+	f.Func().Add(receiver("m", "Model")).Id(g.funcs[p.f]).Params(g.signature(p)...).Block(body...)
+	return nil
 }
 
 // describe is a function's documentation: its model's words, where they stand, and the layers that run it.
@@ -68,94 +48,47 @@ func (g *generator) describe(f *ir.Func) string {
 	if in := f.Params.Instances; !g.sets[f.Params].whole() {
 		where += "; " + places(in)
 	}
-	return comment(text) + comment(where)
+	return comment(text) + "\n" + comment(where)
 }
 
-// comment wraps text into comment lines.
-func comment(text string) string {
-	var b strings.Builder
-	line := "//"
-	for _, w := range strings.Fields(text) {
-		if len(line)+1+len(w) > 108 && line != "//" {
-			b.WriteString(line + "\n")
-			line = "//"
-		}
-		line += " " + w
-	}
-	return b.String() + line + "\n"
-}
-
-// signature lists a method's own parameters: results first, then arguments, equal types together.
-func signature(p *plan) string {
+// signature lists a method's parameters: the call, the layer, results, then arguments; equal types together.
+func (g *generator) signature(p *plan) []jen.Code {
+	list := []jen.Code{jen.Id("at").Id("call"), jen.Id("l").Op("*").Id(g.sets[p.f.Params].typ)}
 	all := append(append([]*variable{}, p.results...), p.args...)
-	text := ""
+	var names []jen.Code
 	for i, v := range all {
-		text += ", " + v.param
+		names = append(names, v.code())
 		if i+1 == len(all) || all[i+1].repr != v.repr {
-			text += " " + reprType[v.repr]
+			list = append(list, jen.List(names...).Add(v.repr.code()))
+			names = nil
 		}
 	}
-	return text
-}
-
-// bindSymbols declares the locals b, s and p that the expressions need.
-func bindSymbols(exprs []string) string {
-	used := symbols(exprs)
-	if len(used) == 0 {
-		return ""
-	}
-	values := make([]string, len(used))
-	for i, u := range used {
-		values[i] = "at." + u
-	}
-	return strings.Join(used, ", ") + " := " + strings.Join(values, ", ") + "\n"
-}
-
-// wrap breaks a call after commas where it would leave the page.
-func wrap(text string) string {
-	if len(text) <= columns-12 || strings.Contains(text, "\n") {
-		return text
-	}
-	var b strings.Builder
-	width := 0
-	for _, part := range strings.SplitAfter(text, ", ") {
-		if width+len(part) > columns-12 {
-			out := strings.TrimRight(b.String(), " ")
-			b.Reset()
-			b.WriteString(out + "\n\t")
-			width = 4
-		}
-		b.WriteString(part)
-		width += len(part)
-	}
-	return b.String()
+	return list
 }
 
 // temporariesFile declares the fields of every function's temporaries, and where their memory lies.
-func (g *generator) temporariesFile(plans []*plan) file {
-	var b strings.Builder
+func (g *generator) temporariesFile(plans []*plan) *file {
+	f := g.newFile("temporaries.go")
 	for _, p := range plans {
 		if len(p.vars) == 0 {
 			continue
 		}
 		typ := g.funcs[p.f] + "Temporaries"
-		fmt.Fprintf(&b, "// %s are the intermediate values of %s.\ntype %s struct {\n", typ, g.funcs[p.f], typ)
+		var reads symbols
+		var fields, fits []jen.Code
 		for _, v := range p.vars {
-			fmt.Fprintf(&b, "%s %s // %s\n", v.name, reprType[v.repr], strings.Join(v.types, ", "))
+			reads = reads.union(v.size.reads)
+			room := jen.Id("a").Dot(reprMethod[v.repr]).Call(jen.Lit(v.slot), v.size.code)
+			fields = append(fields, jen.Id(v.name).Add(v.repr.code()).Comment(strings.Join(v.types, ", ")))
+			fits = append(fits, v.code().Op("=").Add(room))
 		}
-		b.WriteString("}\n\n")
-		fmt.Fprintf(&b, "// fit sizes the values for a call. Values in one slot are never needed at the same time.\n")
-		fmt.Fprintf(&b, "func (t *%s) fit(m *Model, at call) {\n", typ)
-		var exprs []string
-		for _, v := range p.vars {
-			exprs = append(exprs, v.size)
-		}
-		b.WriteString(bindSymbols(exprs))
-		fmt.Fprintf(&b, "a := &m.arenas[%d]\n", g.levels[p.f])
-		for _, v := range p.vars {
-			fmt.Fprintf(&b, "t.%s = a.%s(%d, %s)\n", v.name, reprMethod[v.repr], v.slot, v.size)
-		}
-		b.WriteString("}\n\n")
+		arena := jen.Id("a").Op(":=").Op("&").Add(selector("m.arenas")).Index(jen.Lit(g.levels[p.f]))
+		f.Commentf("%s are the intermediate values of %s.", typ, g.funcs[p.f])
+		f.Type().Id(typ).Struct(fields...)
+		f.Comment("fit sizes the values for a call. Values in one slot are never needed at the same time.")
+		f.Func().Add(receiver("t", typ)).Id("fit").
+			Params(jen.Id("m").Op("*").Id("Model"), jen.Id("at").Id("call")).
+			Block(append([]jen.Code{reads.bind(), arena}, fits...)...)
 	}
-	return file{name: "temporaries.go", body: b.String()}
+	return f
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dave/jennifer/jen"
 	"github.com/stretchr/testify/require"
 
 	"flagc/internal/compare"
@@ -164,9 +165,14 @@ func TestGeneratedModuleIsClean(t *testing.T) {
 const longestLine = 140
 
 // TestEveryOpHasARule holds the table complete: an op is written by a kernel, is a view, or is pointwise.
+// Collectives have none: programs run on one rank, and a graph for several is refused.
 func TestEveryOpHasARule(t *testing.T) {
 	for _, op := range ops.All.All() {
 		r := rules[op]
+		if op.Class == ir.Collective {
+			require.Nil(t, r, op.Name)
+			continue
+		}
 		if op.PointwiseBody() == nil {
 			require.NotNil(t, r, op.Name)
 		}
@@ -203,11 +209,47 @@ func TestProductsKeepQuotientsWhole(t *testing.T) {
 		require.NoError(t, err)
 		return ir.Dim{Name: text, Size: size}
 	}
-	require.Equal(t, "b*(m.maxSeq/4)*D", z.product([]ir.Dim{dim("b"), dim("m/4"), dim("D")}))
-	require.Equal(t, "b*((p+s)/4-p/4)", z.product([]ir.Dim{dim("b"), dim("(p+s)/4-p/4")}))
-	require.Equal(t, "s*min(D, (p+s)/4)", z.product([]ir.Dim{dim("s"), dim("min(D,(p+s)/4)")}))
+	text := func(x expr) string { return x.code.GoString() }
+	require.Equal(t, "b * (m.maxSeq / 4) * D", text(z.product([]ir.Dim{dim("b"), dim("m/4"), dim("D")})))
+	require.Equal(t, "b * ((p+s)/4 - p/4)", text(z.product([]ir.Dim{dim("b"), dim("(p+s)/4-p/4")})))
+	require.Equal(t, "s * min(D, (p+s)/4)", text(z.product([]ir.Dim{dim("s"), dim("min(D,(p+s)/4)")})))
+	require.Equal(t, "b * D * D", text(z.product([]ir.Dim{dim("b"), dim("D*D")})))
 	unnamed := ir.Dim{Name: "?", Size: ir.Sym("p").Add(ir.Const(3)).Div(ir.Const(2)).Mul(ir.Sym("s"))}
-	require.Equal(t, "(p+3)/2*s", z.dim(unnamed))
+	require.Equal(t, "(p + 3) / 2 * s", text(z.dim(unnamed)))
+}
+
+func TestOperatorsKeepTheirOrder(t *testing.T) {
+	x, y, z := word(jen.Id("x")), word(jen.Id("y")), word(jen.Id("z"))
+	for want, got := range map[string]expr{
+		"x + y + z":   x.op("+", y).op("+", z),
+		"x + (y + z)": x.op("+", y.op("+", z)),
+		"x - (y - z)": x.op("-", y.op("-", z)),
+		"x * (y * z)": x.op("*", y.op("*", z)),
+		"x * y * z":   x.times(y.times(z)),
+		"x * (y / z)": x.times(y.op("/", z)),
+		"(x + y) * z": x.op("+", y).op("*", z),
+		"x*y + z":     x.op("*", y).op("+", z),
+	} {
+		require.Equal(t, want, got.code.GoString())
+	}
+}
+
+// TestListsFillLines holds that no element is lost and that each line takes what fits.
+func TestListsFillLines(t *testing.T) {
+	var args []jen.Code
+	for range 40 {
+		args = append(args, jen.Id("argument"))
+	}
+	lines := strings.Split(call(jen.Id("f"), args...).GoString(), "\n")
+	require.Len(t, lines, 4)
+	for i, line := range lines {
+		width := len(strings.TrimSpace(line))
+		require.LessOrEqual(t, width, columns)
+		if i < len(lines)-1 {
+			require.Greater(t, width+len(" argument,"), columns)
+		}
+	}
+	require.Equal(t, len(args), strings.Count(strings.Join(lines, ""), "argument"))
 }
 
 func TestRefusals(t *testing.T) {

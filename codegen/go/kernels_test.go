@@ -198,7 +198,7 @@ func harness(t *testing.T, m *ir.Module, records []*recorded) string {
 	b.WriteString(harnessHead)
 	for _, r := range records {
 		set := g.sets[r.f.Params]
-		fmt.Fprintf(&b, "func() {\nm.Reset(%d, %d)\nl := &m.%s\n_ = l\n", r.env["b"], r.env["m"],
+		fmt.Fprintf(&b, "func() {\nm.Reset(%d, %d)\nl := &%#v\n_ = l\n", r.env["b"], r.env["m"],
 			set.instance(r.f.Params.Instances[0]))
 		call := ""
 		for i, s := range r.states {
@@ -208,11 +208,11 @@ func harness(t *testing.T, m *ir.Module, records []*recorded) string {
 			}
 		}
 		for i, v := range r.f.Return {
-			fmt.Fprintf(&b, "out%d := make(%s, %d)\n", i, reprType[reprOf(v)], r.out[i].Len())
+			fmt.Fprintf(&b, "out%d := make(%#v, %d)\n", i, reprOf(v).code(), r.out[i].Len())
 			call += fmt.Sprintf(", out%d", i)
 		}
 		for i, a := range r.f.Args {
-			fmt.Fprintf(&b, "arg%d := make(%s, %d)\n", i, reprType[reprOf(a)], r.args[i].Len())
+			fmt.Fprintf(&b, "arg%d := make(%#v, %d)\n", i, reprOf(a).code(), r.args[i].Len())
 			fmt.Fprintf(&b, "read(\"%s.arg%d\", arg%d, 1)\n", r.name, i, i)
 			call += fmt.Sprintf(", arg%d", i)
 		}

@@ -1,9 +1,9 @@
 package gohost
 
 import (
-	"fmt"
-	"strconv"
 	"strings"
+
+	"github.com/dave/jennifer/jen"
 
 	"flagc/ir"
 	"flagc/ir/ops"
@@ -11,107 +11,110 @@ import (
 
 // loop writes a pointwise op as a loop over the result's elements, in float64 with one rounding.
 func (e *emitter) loop() {
-	names := e.in.Op.Operands()
-	elements := map[string]string{}
-	for i, name := range names {
+	elements := map[string]expr{}
+	for i, name := range e.in.Op.Operands() {
 		index, err := e.index(i)
 		if err != nil {
 			e.fail("%v", err)
 			return
 		}
-		elements[name] = "float64(" + e.arg(i) + "[" + index + "])"
+		elements[name] = float64Of(e.arg(i).Index(index.code))
 	}
-	value := e.expr(e.in.Op.PointwiseBody(), elements)
-	if e.rounds(0) == "true" {
-		value = "float32(formats.RoundBF16(" + value + "))"
-	} else {
-		value = "float32(" + value + ")"
+	value := e.pointwise(e.in.Op.PointwiseBody(), elements).code
+	if e.storedBF16(0) {
+		value = e.g.formats("RoundBF16").Call(value)
 	}
-	e.statement(fmt.Sprintf("for i := range %s {\n%s[i] = %s\n}", e.out(0), e.out(0), value))
+	if o := e.origin(""); o != "" {
+		e.code = append(e.code, jen.Comment(o))
+	}
+	e.code = append(e.code, jen.For(jen.Id("i").Op(":=").Range().Add(e.out(0))).Block(
+		e.out(0).Index(jen.Id("i")).Op("=").Float32().Call(value)))
 }
 
-// binary joins two operands, in parentheses where their own operators bind less.
-func (e *emitter) binary(x *ir.Expr, args []string) string {
-	strength := map[string]int{"+": 4, "-": 4, "*": 5, "/": 5}[x.Op]
-	left, right := protect(args[0], strength), args[1]
-	if right = protect(right, strength); x.Op == "-" || x.Op == "/" {
-		right = operand(args[1])
-	}
-	return left + " " + x.Op + " " + right
-}
+func float64Of(code jen.Code) expr { return word(jen.Float64().Call(code)) }
 
 // index is where the element of operand i lies that belongs to element i of the result: axes that the operand
 // lacks are left out.
-func (e *emitter) index(i int) (string, error) {
-	result, operandType := e.in.Results[0].Type, e.in.Args[i].Type
-	axes, err := ops.BroadcastStrides(result, operandType)
+func (e *emitter) index(i int) (expr, error) {
+	result, operand := e.in.Results[0].Type, e.in.Args[i].Type
+	axes, err := ops.BroadcastStrides(result, operand)
 	if err != nil {
-		return "", err
+		return expr{}, err
 	}
-	if sameAxes(result.Dims, operandType.Dims) {
-		return "i", nil
+	element := word(jen.Id("i"))
+	if sameAxes(result.Dims, operand.Dims) {
+		return element, nil
 	}
-	var terms []string
+	var index expr
 	for a, own := range axes {
 		if own < 0 {
 			continue
 		}
-		term := "i"
-		if inner := e.product(result.Dims[a+1:]); inner != "1" {
-			term += "/" + operand(inner)
+		term := element
+		if inner := result.Dims[a+1:]; !ones(inner) {
+			term = term.op("/", e.g.sizes.product(inner))
 		}
 		if a > 0 { // the outermost axis needs no remainder
-			term += "%" + operand(e.product(result.Dims[a:a+1]))
+			term = term.op("%", e.g.sizes.product(result.Dims[a:a+1]))
 		}
-		if stride := e.product(operandType.Dims[own+1:]); stride != "1" {
-			term += "*" + operand(stride)
+		if stride := operand.Dims[own+1:]; !ones(stride) {
+			term = term.op("*", e.g.sizes.product(stride))
 		}
-		terms = append(terms, term)
+		if index.code != nil {
+			term = index.op("+", term)
+		}
+		index = term
 	}
-	if terms == nil {
-		return "0", nil
+	if index.code == nil {
+		return number(0), nil
 	}
-	return strings.Join(terms, " + "), nil
+	e.note(index)
+	return index, nil
 }
 
-// helperFuncs are the functions of pointwise bodies that Go's math package lacks, written into the program
-// where needed.
-var helperFuncs = map[string]string{
-	"sigmoid":  "return 1 / (1 + math.Exp(-x))",
-	"silu":     "return x / (1 + math.Exp(-x))",
-	"softplus": "if x > 20 {\nreturn x\n}\nreturn math.Log1p(math.Exp(x))",
-}
-
-// expr writes a pointwise body over float64.
-func (e *emitter) expr(x *ir.Expr, elements map[string]string) string {
-	args := make([]string, len(x.Args))
+// pointwise writes a pointwise body over float64.
+func (e *emitter) pointwise(x *ir.Expr, elements map[string]expr) expr {
+	args := make([]expr, len(x.Args))
 	for i, a := range x.Args {
-		args[i] = e.expr(a, elements)
+		args[i] = e.pointwise(a, elements)
 	}
 	switch x.Op {
 	case "num":
-		return "float64(" + strconv.FormatFloat(x.Num, 'g', -1, 64) + ")"
+		return float64Of(jen.Lit(x.Num))
 	case "name":
-		if text := elements[x.Name]; text != "" {
-			return text
+		if element, ok := elements[x.Name]; ok {
+			return element
 		}
-		return "float64(" + e.attr(x.Name) + ")"
+		return float64Of(e.attr(x.Name))
 	case "neg":
-		return "-(" + args[0] + ")"
+		return expr{code: jen.Op("-").Add(args[0].within(primary)), strength: unary}
 	case "+", "-", "*", "/":
-		return e.binary(x, args)
+		return args[0].op(x.Op, args[1])
 	case "exp", "sqrt":
-		return "math." + strings.ToUpper(x.Op[:1]) + x.Op[1:] + list(args)
+		return apply(jen.Qual("math", strings.ToUpper(x.Op[:1])+x.Op[1:]), args...)
 	case "relu":
-		return "max(" + args[0] + ", 0)"
+		return apply(jen.Id("max"), args[0], number(0))
 	case "clamp":
-		return "min(max(" + args[0] + ", " + args[1] + "), " + args[2] + ")"
+		return apply(jen.Id("min"), apply(jen.Id("max"), args[0], args[1]), args[2])
 	case "min", "max":
-		return x.Op + list(args)
+		return apply(jen.Id(x.Op), args...)
 	}
-	if helperFuncs[x.Op] == "" {
-		return e.fail("no rule writes the function %s", x.Op)
+	if helperFuncs[x.Op] == nil {
+		return word(e.fail("no rule writes the function %s", x.Op))
 	}
 	e.g.helpers[x.Op] = true
-	return x.Op + list(args)
+	return apply(jen.Id(x.Op), args...)
 }
+
+// helperFuncs are the functions of pointwise bodies that Go's math package lacks, over a parameter x; they are
+// written into the program where needed.
+var helperFuncs = map[string][]jen.Code{
+	"sigmoid": {jen.Return(jen.Lit(1).Op("/").Add(onePlusExp))},
+	"silu":    {jen.Return(jen.Id("x").Op("/").Add(onePlusExp))},
+	"softplus": {
+		jen.If(jen.Id("x").Op(">").Lit(20)).Block(jen.Return(jen.Id("x"))),
+		jen.Return(jen.Qual("math", "Log1p").Call(jen.Qual("math", "Exp").Call(jen.Id("x")))),
+	},
+}
+
+var onePlusExp = jen.Parens(jen.Lit(1).Op("+").Qual("math", "Exp").Call(jen.Op("-").Id("x")))

@@ -1,115 +1,137 @@
 package gohost
 
 import (
-	"fmt"
-	"strconv"
-	"strings"
+	"github.com/dave/jennifer/jen"
 
 	"flagc/ir"
 )
 
 // modelFile declares Model, and how it is loaded and reset.
-func (g *generator) modelFile(plans []*plan) file {
-	var b strings.Builder
-	g.writeModel(&b, plans)
-	b.WriteString("// call is what one call computes: s tokens of each of b sequences, after p others.\n" +
-		"type call struct{ b, s, p int }\n\n")
-	g.writeLoad(&b)
-	g.writeReset(&b, plans)
-	b.WriteString("// Record sends traced values to rec from now on; nil ends it.\n" +
-		"func (m *Model) Record(rec *host.Recorder) { m.rec = rec }\n")
-	return file{name: "model.go", body: b.String()}
+func (g *generator) modelFile(plans []*plan) *file {
+	f := g.newFile("model.go")
+	f.Comment(comment("Model is the whole model with its weights, its states and its memory. Kernels are " +
+		"methods of the embedded context. It serves one goroutine at a time."))
+	f.Type().Id("Model").Struct(g.modelFields(plans)...)
+	f.Comment("call is what one call computes: s tokens of each of b sequences, after p others.")
+	f.Type().Id("call").Struct(jen.List(jen.Id("b"), jen.Id("s"), jen.Id("p")).Int())
+	f.Comment("load binds all weights. Problems with tensors are collected by the binder.")
+	f.Func().Id("load").Params(jen.Id("b").Op("*").Add(g.host("Binder")), jen.Id("threads").Int()).
+		Op("*").Id("Model").Block(g.loadAll()...)
+	f.Comment("Reset gives all states their initial values, for batch sequences of at most maxSeq tokens.")
+	f.Func().Add(receiver("m", "Model")).Id("Reset").Params(jen.List(jen.Id("batch"), jen.Id("maxSeq")).Int()).
+		Block(g.resetAll(plans)...)
+	f.Comment("Record sends traced values to rec from now on; nil ends it.")
+	f.Func().Add(receiver("m", "Model")).Id("Record").Params(jen.Id("rec").Op("*").Add(g.host("Recorder"))).
+		Block(selector("m.rec").Op("=").Id("rec"))
+	return f
 }
 
-// writeModel declares the struct.
-func (g *generator) writeModel(b *strings.Builder, plans []*plan) {
-	b.WriteString(comment("Model is the whole model with its weights, its states and its memory. Kernels are " +
-		"methods of the embedded context. It serves one goroutine at a time."))
-	b.WriteString("type Model struct {\n*cpu.Ctx\nrec *host.Recorder // nil unless values are traced\n\n" +
-		"batch, maxSeq int\n\n")
+// modelFields are the fields of Model.
+func (g *generator) modelFields(plans []*plan) []jen.Code {
+	fields := []jen.Code{
+		jen.Op("*").Add(g.cpu("Ctx")),
+		jen.Id("rec").Op("*").Add(g.host("Recorder")).Comment("nil unless values are traced"),
+		jen.Line(),
+		jen.List(jen.Id("batch"), jen.Id("maxSeq")).Int(),
+		jen.Line(),
+	}
 	for _, p := range g.m.Params {
-		if s := g.sets[p]; s.whole() {
-			fmt.Fprintf(b, "%s %s\n", s.typ, s.typ)
-		} else {
-			fmt.Fprintf(b, "%s [%d]%s // %s\n", s.typ, len(p.Instances), s.typ, places(p.Instances))
+		s := g.sets[p]
+		if s.whole() {
+			fields = append(fields, jen.Id(s.typ).Id(s.typ))
+			continue
 		}
+		layers := jen.Index(jen.Lit(len(p.Instances))).Id(s.typ)
+		fields = append(fields, jen.Id(s.typ).Add(layers).Comment(places(p.Instances)))
 	}
 	if len(g.ropes) > 0 {
-		b.WriteString("\n// Rotary frequencies, by their base.\n")
+		fields = append(fields, jen.Line(), jen.Comment("Rotary frequencies, by their base."))
 	}
 	for _, r := range g.ropes {
-		fmt.Fprintf(b, "%s *cpu.Rope\n", r.name)
+		fields = append(fields, jen.Id(r.name).Op("*").Add(g.cpu("Rope")))
 	}
-	b.WriteString("\n// Memory of intermediate values, by how deep their functions are called.\n")
-	fmt.Fprintf(b, "arenas [%d]host.Arena\ntemporaries struct {\n", g.depth())
+	var temporaries []jen.Code
 	for _, p := range plans {
 		if len(p.vars) > 0 {
-			fmt.Fprintf(b, "%s %sTemporaries\n", g.funcs[p.f], g.funcs[p.f])
+			temporaries = append(temporaries, jen.Id(g.funcs[p.f]).Id(g.funcs[p.f]+"Temporaries"))
 		}
 	}
-	b.WriteString("}\n")
+	fields = append(fields, jen.Line(),
+		jen.Comment("Memory of intermediate values, by how deep their functions are called."),
+		jen.Id("arenas").Index(jen.Lit(g.depth())).Add(g.host("Arena")),
+		jen.Id("temporaries").Struct(temporaries...))
 	if g.m.Func(Main+".prefill") != nil {
-		b.WriteString("\n// What the entry functions yield, kept until their next call.\n")
+		fields = append(fields, jen.Line(),
+			jen.Comment("What the entry functions yield, kept until their next call."))
 		for _, r := range g.entryResults() {
-			fmt.Fprintf(b, "%s []float32 // %s\n", r.name, r.typ)
+			fields = append(fields, jen.Id(r.name).Index().Float32().Comment(r.typ))
 		}
 	}
-	b.WriteString("}\n\n")
+	return fields
 }
 
-// writeLoad binds all parameter sets.
-func (g *generator) writeLoad(b *strings.Builder) {
-	b.WriteString("// load binds all weights. Problems with tensors are collected by the binder.\n" +
-		"func load(b *host.Binder, threads int) *Model {\nm := &Model{Ctx: cpu.NewCtx(threads)}\n")
+// loadAll binds all parameter sets.
+func (g *generator) loadAll() []jen.Code {
+	body := []jen.Code{jen.Id("m").Op(":=").Op("&").Id("Model").Values(
+		pair("Ctx", g.cpu("NewCtx").Call(jen.Id("threads"))))}
 	for _, p := range g.m.Params {
-		s := g.sets[p]
+		set := selector("m." + g.sets[p].typ)
 		switch {
-		case s.whole():
-			fmt.Fprintf(b, "m.%s.load(b)\n", s.typ)
+		case g.sets[p].whole():
+			body = append(body, set.Dot("load").Call(jen.Id("b")))
 		case len(p.Instances) == 1:
-			fmt.Fprintf(b, "m.%s[0].load(b, %q)\n", s.typ, p.Instances[0])
+			body = append(body, set.Index(jen.Lit(0)).Dot("load").Call(jen.Id("b"), jen.Lit(p.Instances[0])))
 		default:
-			quoted := make([]string, len(p.Instances))
-			for i, at := range p.Instances {
-				quoted[i] = strconv.Quote(at)
-			}
-			list := wrap("[]string{" + strings.Join(quoted, ", ") + "}")
-			fmt.Fprintf(b, "for i, at := range %s {\nm.%s[i].load(b, at)\n}\n", list, s.typ)
+			each := jen.List(jen.Id("i"), jen.Id("at")).Op(":=").Range().Add(instanceList(p.Instances))
+			body = append(body, jen.For(each).Block(
+				set.Index(jen.Id("i")).Dot("load").Call(jen.Id("b"), jen.Id("at"))))
 		}
 	}
 	for _, r := range g.ropes {
-		fmt.Fprintf(b, "m.%s = %s\n", r.name, wrap("cpu.NewRope(cpu.RopeSpec{"+r.spec+"})"))
+		body = append(body, selector("m."+r.name).Op("=").Add(g.cpu("NewRope")).Call(r.spec(g)))
 	}
-	b.WriteString("return m\n}\n\n")
+	return append(body, jen.Return(jen.Id("m")))
 }
 
-// writeReset gives all states their initial values and sizes what decoding needs.
-func (g *generator) writeReset(b *strings.Builder, plans []*plan) {
-	b.WriteString("// Reset gives all states their initial values, for batch sequences of at most maxSeq tokens.\n" +
-		"func (m *Model) Reset(batch, maxSeq int) {\nm.batch, m.maxSeq = batch, maxSeq\n")
+// instanceList is the slice of the instances that a loop binds.
+func instanceList(instances []string) *jen.Statement {
+	list := make([]jen.Code, len(instances))
+	for i, at := range instances {
+		list[i] = jen.Lit(at)
+	}
+	return jen.Index().String().Values(fill(len("for i, at := range []string{"), list)...)
+}
+
+// resetAll gives all states their initial values and sizes what decoding needs.
+func (g *generator) resetAll(plans []*plan) []jen.Code {
+	body := []jen.Code{jen.List(selector("m.batch"), selector("m.maxSeq")).Op("=").
+		List(jen.Id("batch"), jen.Id("maxSeq"))}
 	for _, p := range g.m.Params {
 		s := g.sets[p]
+		set := selector("m." + s.typ)
 		switch {
 		case len(p.States) == 0:
 		case s.whole():
-			fmt.Fprintf(b, "m.%s.state.reset(m)\n", s.typ)
+			body = append(body, set.Dot("state").Dot("reset").Call(jen.Id("m")))
 		case len(p.Instances) == 1:
-			fmt.Fprintf(b, "m.%s[0].state.reset(m)\n", s.typ)
+			body = append(body, set.Index(jen.Lit(0)).Dot("state").Dot("reset").Call(jen.Id("m")))
 		default:
-			fmt.Fprintf(b, "for i := range m.%s {\nm.%s[i].state.reset(m)\n}\n", s.typ, s.typ)
+			body = append(body, jen.For(jen.Id("i").Op(":=").Range().Add(set)).Block(
+				selector("m."+s.typ).Index(jen.Id("i")).Dot("state").Dot("reset").Call(jen.Id("m"))))
 		}
 	}
-	first := true
+	var fits []jen.Code
 	for _, p := range plans {
-		if p.f.Mode != ir.Decode && g.shared[p.f] == nil || len(p.vars) == 0 {
-			continue
+		if (p.f.Mode == ir.Decode || g.shared[p.f] != nil) && len(p.vars) > 0 {
+			fit := selector("m.temporaries." + g.funcs[p.f] + ".fit")
+			fits = append(fits, fit.Call(jen.Id("m"), jen.Id("end")))
 		}
-		if first {
-			b.WriteString("\n// The last token needs the most memory: sized for it, temporaries do not grow later.\n" +
-				"end := call{b: batch, s: 1, p: maxSeq - 1}\n")
-		}
-		first = false
-		fmt.Fprintf(b, "m.temporaries.%s.fit(m, end)\n", g.funcs[p.f])
 	}
-	b.WriteString("}\n\n")
+	if fits != nil {
+		body = append(body, jen.Line(),
+			jen.Comment("The last token needs the most memory: sized for it, temporaries do not grow later."),
+			jen.Id("end").Op(":=").Id("call").Values(pair("b", jen.Id("batch")), pair("s", jen.Lit(1)),
+				pair("p", jen.Id("maxSeq").Op("-").Lit(1))))
+	}
+	return append(body, fits...)
 }

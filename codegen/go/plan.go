@@ -3,35 +3,24 @@ package gohost
 import (
 	"fmt"
 
+	"github.com/dave/jennifer/jen"
+
 	"flagc/ir"
 	"flagc/ir/ops"
 )
-
-// repr is how the program holds a value.
-type repr uint8
-
-// Activations are float32 whatever their number format; caches stay in bf16.
-const (
-	floats repr = iota // []float32
-	ints               // []int32
-	halves             // []uint16
-)
-
-var reprType = [...]string{"[]float32", "[]int32", "[]uint16"}
-var reprMethod = [...]string{"Floats", "Ints", "Halves"}
 
 // variable is a slice of the generated function: it holds one value after the other.
 type variable struct {
 	repr    repr
 	base    string // dotted name, "" while nobody has named it
 	hint    string // name if nobody does
-	size    string // Go expression of the number of elements
+	size    expr   // the number of elements
+	sizeKey string // size as text, to find equal ones
 	types   []string
 	lastUse int
-	param   string // Go expression if it is a parameter or a state
+	param   string // dotted path if it is a parameter or a state
 	slot    int
-	bytes   int // at a typical call, to match slots
-	values  []*ir.Value
+	bytes   int    // at a typical call, to match slots
 	name    string // Go name of the field, once all are known
 	field   bool
 }
@@ -174,7 +163,7 @@ func (p *plan) parameters() {
 		}
 		v.param = names.name(v.param)
 		p.results = append(p.results, v)
-		if owner.Kind != ir.ResultValue || p.of[owner] != nil || len(v.size) == 0 {
+		if owner.Kind != ir.ResultValue || p.of[owner] != nil {
 			p.copies[i] = r
 			continue
 		}
@@ -195,23 +184,13 @@ func (p *plan) variable(v *ir.Value) *variable {
 		}
 		bytes *= max(n, 1)
 	}
-	x := &variable{repr: reprOf(v), size: p.g.sizes.product(v.Type.Dims), bytes: bytes, values: []*ir.Value{v}}
+	size := p.g.sizes.product(v.Type.Dims)
+	x := &variable{repr: reprOf(v), size: size, sizeKey: size.code.GoString(), bytes: bytes}
 	x.types = []string{p.g.m.PrintType(v.Type)}
 	if named(v) {
 		x.base = base(v.Name)
 	}
 	return x
-}
-
-// reprOf tells how a value is held: only states are kept in bf16.
-func reprOf(v *ir.Value) repr {
-	switch {
-	case v.Type.Elem.DType.IsInt():
-		return ints
-	case v.Kind == ir.StateValue && v.Type.Elem.DType == ir.BF16:
-		return halves
-	}
-	return floats
 }
 
 // named reports whether a person named the value: otherwise it is called like its op, its callee or a weight.
@@ -245,7 +224,7 @@ func (p *plan) place(i int, in *ir.Instr, j int) error {
 	}
 	if want.base != "" {
 		for _, v := range p.vars {
-			if v.base == want.base && v.size == want.size && v.repr == want.repr && v.lastUse < i {
+			if v.base == want.base && v.sizeKey == want.sizeKey && v.repr == want.repr && v.lastUse < i {
 				if p.reclaim(v) {
 					p.join(v, r, want)
 					return nil
@@ -273,7 +252,7 @@ func (p *plan) inPlace(i int, in *ir.Instr, j int, want *variable) *variable {
 			continue
 		}
 		v := p.of[p.root[in.Args[k]]]
-		if v == nil || !v.field || v.lastUse != i || v.size != want.size || v.repr != want.repr {
+		if v == nil || !v.field || v.lastUse != i || v.sizeKey != want.sizeKey || v.repr != want.repr {
 			continue
 		}
 		if want.base == "" || v.base == "" || want.base == v.base {
@@ -289,7 +268,6 @@ func (p *plan) join(v *variable, r *ir.Value, want *variable) {
 		v.base = want.base
 	}
 	v.lastUse = want.lastUse
-	v.values = append(v.values, r)
 	if t := want.types[0]; v.types[len(v.types)-1] != t {
 		v.types = append(v.types, t)
 	}
@@ -385,12 +363,12 @@ func (p *plan) assignNames() {
 	}
 }
 
-// expr is the Go expression of the variable.
-func (v *variable) expr() string {
+// code is the Go expression of the variable.
+func (v *variable) code() *jen.Statement {
 	if v.param != "" {
-		return v.param
+		return selector(v.param)
 	}
-	return "t." + v.name
+	return selector("t." + v.name)
 }
 
 // value returns the variable that holds v's elements.

@@ -1,7 +1,7 @@
 package gohost
 
 import (
-	"strconv"
+	"github.com/dave/jennifer/jen"
 
 	"flagc/ir"
 	"flagc/ir/ops"
@@ -42,7 +42,7 @@ var rules = map[*ir.Op]*rule{
 		e.kernel("GroupedLinear", e.out(0), e.arg(0), e.arg(1), e.axis(1, 0), e.rounds(0))
 	}},
 	ops.ExpertLinear: {weights: map[int]role{2: asExperts}, emit: func(e *emitter, in *ir.Instr) {
-		perSlot := strconv.FormatBool(len(in.Args[0].Type.Dims) == 3)
+		perSlot := jen.Lit(len(in.Args[0].Type.Dims) == 3)
 		e.kernel("ExpertLinear", e.out(0), e.arg(0), e.arg(2), e.arg(1), e.axis(1, 1), perSlot, e.rounds(0))
 	}},
 	ops.Embedding: {weights: map[int]role{1: asMatrix}, emit: func(e *emitter, in *ir.Instr) {
@@ -58,8 +58,9 @@ var rules = map[*ir.Op]*rule{
 	ops.Rope: {over: []int{0}, emit: func(e *emitter, in *ir.Instr) {
 		dims := in.Args[0].Type.Dims
 		heads := e.product(dims[2 : len(dims)-1])
-		e.kernel("Rope", e.out(0), e.arg(0), "m."+e.g.rope(in.Attrs), e.axis(0, 0), e.axis(0, 1), heads, e.axis(0, -1),
-			e.size("first"), strconv.Itoa(in.Attrs.Int("step")), strconv.FormatBool(in.Attrs.Bool("inverse")))
+		e.kernel("Rope", e.out(0), e.arg(0), selector("m."+e.g.rope(in.Attrs)),
+			e.axis(0, 0), e.axis(0, 1), heads, e.axis(0, -1), e.size("first"),
+			jen.Lit(in.Attrs.Int("step")), jen.Lit(in.Attrs.Bool("inverse")))
 	}},
 	ops.Hadamard: {over: []int{0}, emit: func(e *emitter, in *ir.Instr) {
 		e.kernel("Hadamard", e.out(0), e.arg(0), e.axis(0, -1))
@@ -111,8 +112,8 @@ var rules = map[*ir.Op]*rule{
 	ops.CompressPool: {emit: func(e *emitter, in *ir.Instr) {
 		d := in.Results[0].Type.Dims[2]
 		e.kernel("CompressPool", e.out(0), e.arg(3), e.arg(4), e.arg(0), e.arg(1), e.arg(2),
-			e.axis(0, 0), e.axis(0, 1), e.sym("p"), e.attr("ratio"), e.g.sizes.dim(d),
-			strconv.FormatBool(in.Attrs.Bool("overlap")), "true")
+			e.axis(0, 0), e.axis(0, 1), e.sym("p"), e.attr("ratio"), e.note(e.g.sizes.dim(d)),
+			jen.Lit(in.Attrs.Bool("overlap")), jen.True())
 	}},
 
 	ops.WindowEntries: {emit: func(e *emitter, in *ir.Instr) {
@@ -126,9 +127,8 @@ var rules = map[*ir.Op]*rule{
 			e.size("first"))
 	}},
 	ops.IndexScore: {emit: func(e *emitter, in *ir.Instr) {
-		keys, rows := e.keys(1)
-		e.kernel("IndexScore", e.out(0), e.arg(0), keys, e.arg(2),
-			e.axis(0, 0), e.axis(0, 1), e.axis(0, 2), e.axis(0, 3), e.axis(1, 1), rows)
+		e.kernel("IndexScore", e.out(0), e.arg(0), e.cache(1), e.arg(2),
+			e.axis(0, 0), e.axis(0, 1), e.axis(0, 2), e.axis(0, 3), e.axis(1, 1), e.rows(1))
 	}},
 	ops.TopEntries: {emit: func(e *emitter, in *ir.Instr) {
 		e.kernel("TopEntries", e.out(0), e.arg(0), e.axis(0, 0), e.axis(0, 1), e.sym("p"), e.axis(0, 2), e.size("k"),
@@ -194,7 +194,7 @@ var rules = map[*ir.Op]*rule{
 		},
 		emit: func(e *emitter, in *ir.Instr) {
 			if in.Results[0].Type.Elem == ir.Plain(ir.F32) {
-				e.statement("copy(" + e.out(0) + ", " + e.arg(0) + ")")
+				e.statement(jen.Copy(e.out(0), e.arg(0)), "")
 				return
 			}
 			e.kernel("RoundBF16", e.out(0), e.arg(0))

@@ -3,8 +3,9 @@ package gohost
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/dave/jennifer/jen"
 
 	"flagc/ir"
 	"flagc/ir/ops"
@@ -25,7 +26,7 @@ type set struct {
 // field is a node of a nested struct.
 type field struct {
 	name     string
-	typ      string // of a leaf
+	typ      *jen.Statement // of a leaf
 	comment  string
 	children []*field
 	scope    *scope
@@ -49,16 +50,28 @@ func (g *generator) newSet(p *ir.Params) (*set, error) {
 	}
 	s.weights = &field{scope: newScope("at", "state", "load")}
 	for _, w := range p.Weights {
-		typ := [...]string{"[]float32", "*cpu.Matrix", "*cpu.Experts", "[]int32"}[s.roles[w.Value.Name]]
 		name, text := w.Value.Name, g.m.PrintType(w.Value.Type)
-		s.paths[name] = s.weights.add(name, typ, text, isPrefix(p, name))
+		s.paths[name] = s.weights.add(name, g.weightType(s.roles[name]), text, isPrefix(p, name))
 	}
 	s.state = &field{scope: newScope()}
 	for _, st := range p.States {
 		name, text := st.Value.Name, g.m.PrintType(st.Value.Type)
-		s.states[name] = s.state.add(name, reprType[reprOf(st.Value)], text, false)
+		s.states[name] = s.state.add(name, reprOf(st.Value).code(), text, false)
 	}
 	return s, nil
+}
+
+// weightType is the Go type of a weight that is bound in the given way.
+func (g *generator) weightType(r role) *jen.Statement {
+	switch r {
+	case asMatrix:
+		return jen.Op("*").Add(g.cpu("Matrix"))
+	case asExperts:
+		return jen.Op("*").Add(g.cpu("Experts"))
+	case asIndices:
+		return ints.code()
+	}
+	return floats.code()
 }
 
 // whole reports whether the set is the one of the whole model.
@@ -70,7 +83,7 @@ func isPrefix(p *ir.Params, name string) bool {
 }
 
 // add makes the fields along a dotted name and returns the Go path.
-func (f *field) add(name, typ, comment string, prefix bool) string {
+func (f *field) add(name string, typ *jen.Statement, comment string, prefix bool) string {
 	words := strings.Split(name, ".")
 	if prefix {
 		words = append(words, leafName)
@@ -81,7 +94,7 @@ func (f *field) add(name, typ, comment string, prefix bool) string {
 		leaf := i == len(words)-1
 		var next *field
 		if !leaf {
-			same := func(c *field) bool { return c.comment == w && c.typ == "" }
+			same := func(c *field) bool { return c.comment == w && c.typ == nil }
 			if j := slices.IndexFunc(at.children, same); j >= 0 {
 				next = at.children[j]
 			}
@@ -99,25 +112,26 @@ func (f *field) add(name, typ, comment string, prefix bool) string {
 	return strings.Join(path, ".")
 }
 
-// write prints the fields.
-func (f *field) write(b *strings.Builder) {
+// declare lists the fields.
+func (f *field) declare() []jen.Code {
+	var list []jen.Code
 	for _, c := range f.children {
-		if c.typ != "" {
-			fmt.Fprintf(b, "%s %s // %s\n", c.name, c.typ, c.comment)
-			continue
+		if c.typ != nil {
+			list = append(list, jen.Id(c.name).Add(c.typ).Comment(c.comment))
+		} else {
+			list = append(list, jen.Id(c.name).Struct(c.declare()...))
 		}
-		fmt.Fprintf(b, "%s struct {\n", c.name)
-		c.write(b)
-		b.WriteString("}\n")
 	}
+	return list
 }
 
 // instance is the field of Model that holds the set at a place.
-func (s *set) instance(at string) string {
+func (s *set) instance(at string) *jen.Statement {
+	field := selector("m." + s.typ)
 	if s.whole() {
-		return s.typ
+		return field
 	}
-	return fmt.Sprintf("%s[%d]", s.typ, slices.Index(s.p.Instances, at))
+	return field.Index(jen.Lit(slices.Index(s.p.Instances, at)))
 }
 
 // findRoles asks the ops that use each weight how they want it.
@@ -168,61 +182,68 @@ func (s *set) unused(w *ir.Weight) role {
 	return asFloats
 }
 
-var encodings = map[ir.DType]string{ir.F32: "cpu.F32", ir.BF16: "cpu.BF16", ir.FP8: "cpu.FP8", ir.FP4: "cpu.FP4"}
-var tags = map[ir.DType]string{ir.F32: "F32", ir.BF16: "BF16", ir.I32: "I32", ir.I64: "I64"}
+// encodings are the names of stored formats in package cpu, tags those in checkpoints.
+var (
+	encodings = map[ir.DType]string{ir.F32: "F32", ir.BF16: "BF16", ir.FP8: "FP8", ir.FP4: "FP4"}
+	tags      = map[ir.DType]string{ir.F32: "F32", ir.BF16: "BF16", ir.I32: "I32", ir.I64: "I64"}
+)
 
-// load writes the statement that binds one weight.
-func (s *set) load(w *ir.Weight) string {
-	name := strconv.Quote(w.Tensor)
+// load is the statement that binds one weight.
+func (s *set) load(w *ir.Weight) *jen.Statement {
+	name := jen.Lit(w.Tensor)
 	if !s.whole() {
-		name = "at+" + strconv.Quote("."+w.Tensor)
+		name = jen.Id("at").Op("+").Lit("." + w.Tensor)
 	}
 	dims, z := w.Value.Type.Dims, s.g.sizes
-	elem := w.Value.Type.Elem
-	var call string
+	dtype := w.Value.Type.Elem.DType
+	method, args := "Floats", []jen.Code{name}
 	switch s.roles[w.Value.Name] {
 	case asMatrix:
-		call = fmt.Sprintf("Matrix(%s, %s, %s, %s)", name, encodings[elem.DType], z.product(dims[:len(dims)-1]),
-			z.dim(dims[len(dims)-1]))
+		last := len(dims) - 1
+		method = "Matrix"
+		args = append(args, s.g.cpu(encodings[dtype]), z.product(dims[:last]).code, z.dim(dims[last]).code)
 	case asExperts:
-		call = fmt.Sprintf("Experts(%s, %s, %s, %s, %s)", name, encodings[elem.DType], z.dim(dims[0]),
-			z.product(dims[1:len(dims)-1]), z.dim(dims[len(dims)-1]))
+		last := len(dims) - 1
+		method = "Experts"
+		args = append(args, s.g.cpu(encodings[dtype]), z.dim(dims[0]).code, z.product(dims[1:last]).code,
+			z.dim(dims[last]).code)
 	case asIndices:
-		call = fmt.Sprintf("Indices(%s, %q, %s%s)", name, tags[elem.DType], s.limit(w), s.shape(dims))
+		method = "Indices"
+		args = append(append(args, jen.Lit(tags[dtype]), s.limit(w)), s.shape(dims)...)
 	default:
-		call = fmt.Sprintf("Floats(%s, %q%s)", name, tags[elem.DType], s.shape(dims))
+		args = append(append(args, jen.Lit(tags[dtype])), s.shape(dims)...)
 	}
-	text := fmt.Sprintf("w.%s = b.%s", s.paths[w.Value.Name], call)
+	code := selector("w." + s.paths[w.Value.Name]).Op("=").Add(call(selector("b."+method), args...))
 	if w.Value.Span.Line > 0 {
-		text += fmt.Sprintf(" // :%d", w.Value.Span.Line)
+		code.Commentf(":%d", w.Value.Span.Line)
 	}
-	return text
+	return code
 }
 
 // shape lists the stored shape: leading axes are rows together.
-func (s *set) shape(dims []ir.Dim) string {
-	text := ""
+func (s *set) shape(dims []ir.Dim) []jen.Code {
+	var list []jen.Code
 	if len(dims) > 2 {
-		text += ", " + s.g.sizes.product(dims[:len(dims)-1])
+		list = append(list, s.g.sizes.product(dims[:len(dims)-1]).code)
 		dims = dims[len(dims)-1:]
 	}
 	for _, d := range dims {
-		text += ", " + s.g.sizes.dim(d)
+		list = append(list, s.g.sizes.dim(d).code)
 	}
-	return text
+	return list
 }
 
 // limit is the number below which a table's indices must lie: that of the experts that they choose.
-func (s *set) limit(w *ir.Weight) string {
+func (s *set) limit(w *ir.Weight) *jen.Statement {
 	for _, f := range s.g.m.Funcs {
 		for _, in := range f.Body {
 			if in.Op != ops.ExpertLinear || in.Args[1].Def == nil {
 				continue
 			}
 			if from := in.Args[1].Def; from.Op == ops.HashExperts && from.Args[1] == w.Value {
-				return s.g.sizes.dim(in.Args[2].Type.Dims[0])
+				return s.g.sizes.dim(in.Args[2].Type.Dims[0]).code
 			}
 		}
 	}
-	return "math.MaxInt32"
+	return jen.Qual("math", "MaxInt32")
 }

@@ -3,10 +3,10 @@ package gohost
 import (
 	"go/ast"
 	"go/parser"
-	"go/printer"
 	"go/token"
 	"strconv"
-	"strings"
+
+	"github.com/dave/jennifer/jen"
 
 	"flagc/ir"
 )
@@ -17,136 +17,96 @@ type sizes struct {
 	names  map[string]int
 }
 
-// maxSeqExpr stands for the symbol m, the tokens that the caches hold.
-const maxSeqExpr = "m.maxSeq"
-
 // dim writes an axis the way its author did, by the names of its parts.
-func (z *sizes) dim(d ir.Dim) string {
+func (z *sizes) dim(d ir.Dim) expr {
 	size, err := ir.ParseSize(d.Name, z.names)
 	if err != nil || !size.Equal(d.Size) {
 		return z.size(d.Size)
 	}
-	tree, err := parser.ParseExpr(d.Name)
+	tree, err := parser.ParseExpr(d.Name) // the notation of sizes is Go's
 	if err != nil {
 		return z.size(d.Size)
 	}
-	ok := true
-	ast.Inspect(tree, func(n ast.Node) bool {
-		if id, is := n.(*ast.Ident); is {
-			switch {
-			case ir.IsSymbol(id.Name) && id.Name == "m":
-				id.Name = maxSeqExpr
-			case ir.IsSymbol(id.Name), id.Name == "min":
-			case z.consts[id.Name] != "":
-				id.Name = z.consts[id.Name]
-			default:
-				ok = false
-			}
+	if x, ok := z.written(tree); ok {
+		return x
+	}
+	return z.size(d.Size)
+}
+
+// written follows an axis's own text; false if it holds what has no name in the program.
+func (z *sizes) written(tree ast.Expr) (expr, bool) {
+	switch x := tree.(type) {
+	case *ast.ParenExpr:
+		return z.written(x.X)
+	case *ast.BasicLit:
+		n, err := strconv.Atoi(x.Value)
+		return number(n), err == nil
+	case *ast.Ident:
+		if ir.IsSymbol(x.Name) {
+			return sizeSymbol(x.Name), true
 		}
-		return true
-	})
-	if !ok {
-		return z.size(d.Size)
+		name := z.consts[x.Name]
+		return word(jen.Id(name)), name != ""
+	case *ast.BinaryExpr:
+		a, okA := z.written(x.X)
+		b, okB := z.written(x.Y)
+		return a.op(x.Op.String(), b), okA && okB && x.Op.Precedence() >= token.ADD.Precedence()
+	case *ast.CallExpr:
+		if f, ok := x.Fun.(*ast.Ident); !ok || f.Name != "min" || len(x.Args) != 2 {
+			return expr{}, false
+		}
+		a, okA := z.written(x.Args[0])
+		b, okB := z.written(x.Args[1])
+		return apply(jen.Id("min"), a, b), okA && okB
 	}
-	var b strings.Builder
-	if printer.Fprint(&b, token.NewFileSet(), tree) != nil {
-		return z.size(d.Size)
-	}
-	return strings.NewReplacer(" ", "", ",", ", ").Replace(b.String())
+	return expr{}, false
 }
 
 // size writes a size by its structure.
-func (z *sizes) size(s ir.Size) string {
-	return ir.Walk(s,
-		strconv.Itoa,
-		func(sym string) string {
-			if sym == "m" {
-				return maxSeqExpr
-			}
-			return sym
-		},
-		func(op byte, a, b string) string {
-			if op == 'm' {
-				return "min(" + a + ", " + b + ")"
-			}
-			if op == '*' || op == '/' {
-				a = factor(a)
-				b = operand(b)
-			} else if op == '-' {
-				b = factor(b)
-			}
-			return a + string(op) + b
-		})
+func (z *sizes) size(s ir.Size) expr {
+	return ir.Walk(s, number, sizeSymbol, func(op byte, a, b expr) expr {
+		if op == 'm' {
+			return apply(jen.Id("min"), a, b)
+		}
+		return a.op(string(op), b)
+	})
 }
 
-// product writes the number of elements over the axes, "1" for none.
-func (z *sizes) product(dims []ir.Dim) string {
-	var parts []string
+func number(n int) expr { return word(jen.Lit(n)) }
+
+// sizeSymbol is a symbol of the graph: m, the tokens that the caches hold, belongs to the model, the others to
+// the call.
+func sizeSymbol(name string) expr {
+	if name == "m" {
+		return word(jen.Id("m").Dot("maxSeq"))
+	}
+	return symbol(name)
+}
+
+// product writes the number of elements over the axes.
+func (z *sizes) product(dims []ir.Dim) expr {
+	var x expr
 	for _, d := range dims {
-		if k, ok := d.Size.IsConst(); ok && k == 1 {
-			continue
+		switch {
+		case ones([]ir.Dim{d}):
+		case x.code == nil:
+			x = z.dim(d)
+		default:
+			x = x.times(z.dim(d))
 		}
-		text := z.dim(d)
-		if len(dims) > 1 {
-			text = inProduct(text)
-		}
-		parts = append(parts, text)
 	}
-	if parts == nil {
-		return "1"
+	if x.code == nil {
+		return number(1)
 	}
-	return strings.Join(parts, "*")
+	return x
 }
 
-// inProduct puts parentheses round sums and quotients: a*b/c is not a*(b/c).
-func inProduct(text string) string {
-	if strings.Contains(text, "/") {
-		return operand(text)
-	}
-	return factor(text)
-}
-
-// factor puts parentheses round a sum.
-func factor(text string) string { return protect(text, token.MUL.Precedence()) }
-
-// operand puts parentheses round anything that is not a single word.
-func operand(text string) string { return protect(text, token.MUL.Precedence()+1) }
-
-func protect(text string, strength int) string {
-	tree, err := parser.ParseExpr(text)
-	if err != nil {
-		return "(" + text + ")"
-	}
-	if bin, ok := tree.(*ast.BinaryExpr); ok && bin.Op.Precedence() < strength {
-		return "(" + text + ")"
-	}
-	return text
-}
-
-// symbols lists which of b, s and p occur in Go expressions.
-func symbols(texts []string) []string {
-	used := map[string]bool{}
-	for _, text := range texts {
-		tree, err := parser.ParseExpr(text)
-		if err != nil {
-			continue
-		}
-		ast.Inspect(tree, func(n ast.Node) bool {
-			if sel, ok := n.(*ast.SelectorExpr); ok {
-				ast.Inspect(sel.X, func(ast.Node) bool { return false })
-				return false
-			}
-			if id, ok := n.(*ast.Ident); ok {
-				used[id.Name] = true
-			}
-			return true
-		})
-	}
-	var out []string
-	for _, s := range []string{"b", "s", "p"} {
-		if used[s] {
-			out = append(out, s)
+// ones reports whether all axes have one element.
+func ones(dims []ir.Dim) bool {
+	for _, d := range dims {
+		if k, ok := d.Size.IsConst(); !ok || k != 1 {
+			return false
 		}
 	}
-	return out
+	return true
 }
