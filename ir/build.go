@@ -69,6 +69,14 @@ func defaultName(op *Op, args []*Value) string {
 	return op.Name
 }
 
+// Append adds an instruction that is built already; its results keep their names.
+func (b *Builder) Append(in *Instr) {
+	for _, v := range in.Results {
+		b.used[v.Name] = true
+	}
+	b.Func.Body = append(b.Func.Body, in)
+}
+
 // Call appends a call of f at an instance of its parameter set.
 func (b *Builder) Call(f *Func, args []*Value, instance string, at diag.Span) *Instr {
 	in := &Instr{Callee: f, Args: args, At: instance, Span: at}

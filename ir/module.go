@@ -209,7 +209,7 @@ func (in *Instr) Name() string {
 // axis which '*' enumerates is not part of a single tensor.
 func (w *Weight) Stored() []int {
 	var shape []int
-	for _, d := range w.Value.Type.Dims {
+	for _, d := range w.Value.Type.Whole().Dims {
 		n, _ := d.Size.IsConst()
 		shape = append(shape, n)
 	}
@@ -230,6 +230,6 @@ func (w *Weight) Count() int {
 	if !w.IsMany() {
 		return 1
 	}
-	n, _ := w.Value.Type.Dims[0].Size.IsConst()
+	n, _ := w.Value.Type.Dims[0].Whole().Size.IsConst()
 	return n
 }

@@ -19,6 +19,7 @@ const (
 	Contraction Class = "contraction" // matrix products: the anchors of kernels
 	Selection   Class = "selection"   // yields indices
 	StateUpdate Class = "state"       // consumes a state and yields the new one
+	Collective  Class = "collective"  // ranks meet
 )
 
 // Op is the one declaration of an operator. Everything that is true of it on every target, in every model and
@@ -42,6 +43,7 @@ type Op struct {
 	Attrs []AttrDecl
 
 	Sum   string // axes that are summed when split: the result is partial then
+	Zeros bool   // zeros in the first operand are zeros in the result
 	Whole string // axes that must not be split
 	// Flops is the number of floating-point operations over the axes of Sig, such as "2*b*s*n*k".
 	Flops string
@@ -51,10 +53,12 @@ type Op struct {
 	// Updates maps the index of a result to the index of the state operand that it replaces.
 	Updates map[int]int
 
-	// Exactly one of Body and Eval is set.
-	Body string           // pointwise: an expression over operands and attributes
-	Eval func(*Eval)      // otherwise: the reference result, in exact arithmetic, unrounded
-	Test func() []Example // operands to try the op with, besides what models do; may be nil
+	// Exactly one of Body, Eval and Collective is set.
+	Body string      // pointwise: an expression over operands and attributes
+	Eval func(*Eval) // otherwise: the reference result, in exact arithmetic, unrounded
+	// Collective is the reference result where ranks meet: one Eval for each rank.
+	Collective func(ranks []*Eval)
+	Test       func() []Example // operands to try the op with, besides what models do; may be nil
 
 	sig  *signature
 	body *Expr
@@ -129,8 +133,14 @@ func (o *Op) prepare() {
 		panic(fmt.Sprintf("BUG: op %s: %v", o.Name, err))
 	}
 	o.sig, o.body = sig, nil
-	if (o.Body == "") == (o.Eval == nil) {
-		panic(fmt.Sprintf("BUG: op %s: exactly one of Body and Eval must be set", o.Name))
+	meanings := 0
+	for _, set := range []bool{o.Body != "", o.Eval != nil, o.Collective != nil} {
+		if set {
+			meanings++
+		}
+	}
+	if meanings != 1 {
+		panic(fmt.Sprintf("BUG: op %s: exactly one of Body, Eval and Collective must be set", o.Name))
 	}
 	if o.Body != "" {
 		names := append([]string(nil), o.Operands()...)
@@ -269,11 +279,11 @@ func convertAttr(kind AttrKind, v any) (any, bool) {
 		case FloatAttr:
 			return float64(x), true
 		case SizeAttr:
-			return Dim{strconv.Itoa(x), Const(x)}, true
+			return Dim{Name: strconv.Itoa(x), Size: Const(x)}, true
 		}
 		return x, kind == IntAttr
 	case Size:
-		return convertAttr(kind, Dim{x.String(), x})
+		return convertAttr(kind, Dim{Name: x.String(), Size: x})
 	case Dim:
 		if k, ok := x.Size.IsConst(); ok && kind != SizeAttr {
 			return convertAttr(kind, k)

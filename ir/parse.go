@@ -164,6 +164,14 @@ func (p *parser) typ() Type {
 		}
 		t.Dims = append(t.Dims, p.dim())
 	}
+	if p.accept("partial") {
+		t.Partial = PartialSum
+		if p.accept("(") {
+			t.Partial = PartialOne
+			p.expect("one")
+			p.expect(")")
+		}
+	}
 	return t
 }
 
@@ -210,7 +218,7 @@ func (p *parser) dim() Dim {
 	var name strings.Builder
 	for p.err == nil {
 		t := p.lex.tok
-		if t.kind == tokEOF || depth == 0 && (t.text == "," || t.text == "]" || t.text == "}" || t.text == "=") {
+		if t.kind == tokEOF || depth == 0 && (t.text == "," || t.text == "]" || t.text == "}" || t.text == "=" || t.text == "|") {
 			break
 		}
 		switch t.text {
@@ -229,12 +237,19 @@ func (p *parser) dim() Dim {
 		p.fail("expected an axis, found %s", p.lex.tok)
 		return Dim{}
 	}
+	split := 0
+	if at := p.lex.tok; p.accept("|") {
+		if split = p.integer("the number of parts"); split < 2 {
+			p.failAt(at, "an axis is split into 2 parts or more")
+			return Dim{}
+		}
+	}
 	if p.accept("=") {
-		return Dim{name.String(), p.size(0)}
+		return Dim{name.String(), p.size(0), split}
 	}
 	s, err := ParseSize(name.String(), p.names)
 	if err != nil {
 		p.failAt(start, "axis %s has no known size: write %s=SIZE", name.String(), name.String())
 	}
-	return Dim{name.String(), s}
+	return Dim{Name: name.String(), Size: s}.Part(split)
 }

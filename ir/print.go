@@ -202,7 +202,7 @@ func (p *printer) typ(t Type) string {
 	for i, d := range t.Dims {
 		dims[i] = p.dim(d)
 	}
-	return t.Elem.String() + "[" + strings.Join(dims, ", ") + "]"
+	return t.Elem.String() + "[" + strings.Join(dims, ", ") + "]" + t.suffix()
 }
 
 // dim prints an axis by its name, with the size where the name alone does not give it.
@@ -214,8 +214,8 @@ func (p *printer) dim(d Dim) string {
 		}
 		p.known[d.Name] = size
 	}
-	if text := d.Size.String(); text != size {
-		return d.Name + "=" + text
+	if text := d.Whole().Size.String(); text != size {
+		return d.label() + "=" + d.Size.String()
 	}
-	return d.Name
+	return d.label()
 }

@@ -157,7 +157,7 @@ func (o *Op) Infer(args []*Value, attrs Attrs, names map[string]int, want *Type)
 			return nil, err
 		}
 	}
-	return f.Results, nil
+	return f.Results, f.sharding()
 }
 
 func (f *Inference) bindOperands() error {
@@ -260,7 +260,7 @@ func (f *Inference) bindAxis(operand int, a sigAxis, dims []Dim) error {
 	if len(have) == len(dims) {
 		same := true
 		for i := range dims {
-			same = same && dims[i].Name == have[i].Name && dims[i].Size.Equal(have[i].Size)
+			same = same && dims[i].Equal(have[i])
 		}
 		if same {
 			return nil
@@ -278,7 +278,7 @@ func describe(dims []Dim) string {
 	}
 	parts := make([]string, len(dims))
 	for i, d := range dims {
-		parts[i] = d.Name
+		parts[i] = d.label()
 		if size := d.Size.String(); size != d.Name {
 			parts[i] += " = " + size
 		}

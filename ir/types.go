@@ -83,24 +83,75 @@ func (e Elem) String() string {
 // Dim is one axis: its name, which is an expression over the module's named sizes and the runtime symbols
 // ("D", "2*c", "(p+s)/4"), and its size. Axes that meet in an op must agree in name and in size, so that a
 // coincidence of two sizes in a small model never hides a mistake that a large one would show.
+//
+// An axis that is split over the ranks of a mesh keeps its name and has the size of one rank's part.
 type Dim struct {
-	Name string
-	Size Size
+	Name  string
+	Size  Size
+	Split int // into how many parts; 0 for a whole axis
 }
+
+// Equal reports whether two axes are the same.
+func (d Dim) Equal(e Dim) bool { return d.Name == e.Name && d.Split == e.Split && d.Size.Equal(e.Size) }
+
+// Whole is the axis with the parts of all ranks together.
+func (d Dim) Whole() Dim {
+	if d.Split == 0 {
+		return d
+	}
+	return Dim{Name: d.Name, Size: d.Size.Mul(Const(d.Split))}
+}
+
+// Part is the axis split into n parts.
+func (d Dim) Part(n int) Dim {
+	if n < 2 {
+		return d
+	}
+	return Dim{Name: d.Name, Size: d.Size.Div(Const(n)), Split: n}
+}
+
+// label is the axis as types show it: "H", or "H|8" where it is split into 8.
+func (d Dim) label() string {
+	if d.Split == 0 {
+		return d.Name
+	}
+	return fmt.Sprintf("%s|%d", d.Name, d.Split)
+}
+
+// Partial says that a value is a part of a sum: added up over the ranks it is what the type says.
+type Partial string
+
+// A value is whole, or a sum that is carried unrounded until it is added up, or one whose elements are on one
+// rank each and zero on the others: those are rounded as ever and stay so under operators that keep zeros.
+const (
+	NotPartial Partial = ""
+	PartialSum Partial = "partial"
+	PartialOne Partial = "partial(one)"
+)
 
 // Type is what a value is: elements over named axes.
 type Type struct {
-	Elem Elem
-	Dims []Dim
+	Elem    Elem
+	Dims    []Dim
+	Partial Partial
+}
+
+// Whole is the type of the value over all ranks.
+func (t Type) Whole() Type {
+	dims := make([]Dim, len(t.Dims))
+	for i, d := range t.Dims {
+		dims[i] = d.Whole()
+	}
+	return Type{Elem: t.Elem, Dims: dims}
 }
 
 // Equal reports whether both types are the same, names of axes included.
 func (t Type) Equal(u Type) bool {
-	if t.Elem != u.Elem || len(t.Dims) != len(u.Dims) {
+	if t.Elem != u.Elem || len(t.Dims) != len(u.Dims) || t.Partial != u.Partial {
 		return false
 	}
 	for i, d := range t.Dims {
-		if d.Name != u.Dims[i].Name || !d.Size.Equal(u.Dims[i].Size) {
+		if !d.Equal(u.Dims[i]) {
 			return false
 		}
 	}
@@ -112,21 +163,28 @@ func (t Type) Equal(u Type) bool {
 func (t Type) String() string {
 	names := make([]string, len(t.Dims))
 	for i, d := range t.Dims {
-		names[i] = d.Name
+		names[i] = d.label()
 	}
-	return t.Elem.String() + "[" + strings.Join(names, ", ") + "]"
+	return t.Elem.String() + "[" + strings.Join(names, ", ") + "]" + t.suffix()
 }
 
 // Describe prints the type with the size of every axis whose name is not its size already.
 func (t Type) Describe() string {
 	parts := make([]string, len(t.Dims))
 	for i, d := range t.Dims {
-		parts[i] = d.Name
+		parts[i] = d.label()
 		if size := d.Size.String(); size != d.Name {
 			parts[i] += "=" + size
 		}
 	}
-	return t.Elem.String() + "[" + strings.Join(parts, ", ") + "]"
+	return t.Elem.String() + "[" + strings.Join(parts, ", ") + "]" + t.suffix()
+}
+
+func (t Type) suffix() string {
+	if t.Partial == NotPartial {
+		return ""
+	}
+	return " " + string(t.Partial)
 }
 
 // Shape evaluates all sizes.

@@ -50,6 +50,63 @@ func TestVerifyNamesTheBrokenInvariant(t *testing.T) {
 	}
 }
 
+// split is the program of one of four ranks.
+const split = `module split from "split.flag"
+dims D=128 H=8 E=4 V=64 k=2
+
+params main {
+  weight embed: bf16[V|4, D] from "embed.weight"
+  weight wq:    bf16[H|4, D] from "wq.weight"
+  weight wo:    bf16[D, H|4] from "wo.weight"
+  weight w1:    bf16[E|4, D, D] from "experts.*.w1.weight"
+  weight norm:  bf16[D] from "norm.weight"
+}
+
+func main.prefill(%ids: i32[s], %chosen: i32[s, k]) -> (bf16[s, D], bf16[s, H]) uses main {
+  %e = embedding %ids, $embed           : bf16[s, D] partial(one)
+  %x = all_reduce %e                    : bf16[s, D]
+  %q = linear %x, $wq                   : bf16[s, H|4]
+  %g = all_gather %q {axis=1}           : bf16[s, H]
+  %o = linear %q, $wo                   : bf16[s, D] partial
+  %y = all_reduce %o                    : bf16[s, D]
+  %h = expert_linear %y, %chosen, $w1   : bf16[s, k, D] partial(one)
+  %z = sum_slots %h                     : f32[s, D] partial
+  %r = all_reduce %z                    : f32[s, D]
+  %c = cast %r {dtype="bf16"}           : bf16[s, D]
+  return %c, %g
+}
+`
+
+func TestSplitAxesAndPartialSums(t *testing.T) {
+	m, err := ir.ParseModule(split, "split.ir", ops.All)
+	require.NoError(t, err)
+	require.NoError(t, m.Verify())
+	again, err := ir.ParseModule(m.String(), "split.ir", ops.All)
+	require.NoError(t, err)
+	require.Equal(t, m.String(), again.String())
+	require.Equal(t, []int{64, 128}, m.Params[0].Weight("embed").Stored(), "the checkpoint holds the whole")
+	for _, b := range []struct{ old, new, message string }{
+		{"%x = all_reduce %e ", "%x = rms_norm %e, $norm {eps=1e-06} ", "rms_norm cannot take %e, which is partial(one)"},
+		{"%x = all_reduce %e ", "%x = rms_norm %q1, $norm {eps=1e-06} ", "value %q1 is not defined"},
+		{"%g = all_gather %q {axis=1}           : bf16[s, H]", "%g = hadamard %q : bf16[s, H|4]", "hadamard needs axis k (H) whole, but it is split into 4"},
+		{"%g = all_gather %q {axis=1} ", "%g = all_gather %q {axis=0} ", "axis 0 of bf16[s, H|4] is not split"},
+		{"%y = all_reduce %o ", "%y = all_reduce %x ", "%x is no part of a sum"},
+		{"bf16[s, D] partial\n", "bf16[s, D]\n", "but the op yields bf16[s, D=128] partial"},
+		{"%h = expert_linear %y, ", "%h = expert_linear %o, ", "expert_linear cannot take %o, which is partial"},
+		{"$wo                   : bf16[s, D] partial", "$wq : bf16[s, H|4] partial", "axis k of %q is H|4 = 2, but $wq has k = D = 128"},
+	} {
+		text := strings.Replace(split, strings.ReplaceAll(b.old, "\\n", "\n"), strings.ReplaceAll(b.new, "\\n", "\n"), 1)
+		require.NotEqual(t, split, text, b.old)
+		m, err := ir.ParseModule(text, "split.ir", ops.All)
+		if err == nil {
+			err = m.Verify()
+		}
+		require.ErrorContains(t, err, b.message)
+	}
+	_, err = ir.ParseModule(strings.Replace(split, "H|4, D", "H|1, D", 1), "split.ir", ops.All)
+	require.ErrorContains(t, err, "split into 2 parts or more")
+}
+
 // TestVerifyOrderOfDefinitions builds what text cannot express: a use before its definition and a name used twice.
 func TestVerifyOrderOfDefinitions(t *testing.T) {
 	m, err := ir.ParseModule(small, "tiny.ir", ops.All)
@@ -111,6 +168,7 @@ func labels(err error) []string {
 
 func FuzzParseModule(f *testing.F) {
 	f.Add(small)
+	f.Add(split)
 	for _, b := range badTexts {
 		f.Add(strings.Replace(small, b.old, b.new, 1))
 	}

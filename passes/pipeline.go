@@ -22,11 +22,13 @@ type Pass struct {
 type Options struct {
 	Target    targets.Target
 	Precision targets.Policy // "" for the target's default
+	TP        int            // ranks of tensor parallelism; 0 and 1 mean one
 }
 
 // Pipeline is every pass in order. A pass is an entry here and a file beside this one.
 var Pipeline = []Pass{
 	{"lower-precision", "what each weight is kept as, what products compute in, where activations are quantised", lowerPrecision},
+	{"shard", "tensor parallelism: parts of weights, local shapes, collectives", shard},
 }
 
 // Stage is the module's text after one pass; stage 0, "frontend", is what the passes start from.

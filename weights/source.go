@@ -104,7 +104,7 @@ func (s *Source) Release(instance string) {
 }
 
 func (s *Source) load(instance string, w *ir.Weight, set *ir.Params) (*ir.Tensor, error) {
-	shape, err := w.Value.Type.Shape(nil)
+	shape, err := w.Value.Type.Whole().Shape(nil)
 	if err != nil {
 		return nil, fmt.Errorf("weight %s: %w", w.Value.Name, err)
 	}

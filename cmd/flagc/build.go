@@ -176,9 +176,12 @@ func swapIn(tmp, out string) error {
 	return os.RemoveAll(old)
 }
 
-// stored refuses a model some of whose weights are not read as the checkpoint stores them: the program maps the
-// checkpoint's own files.
+// stored refuses what programs cannot do yet: more ranks than one, and weights that are not read as the
+// checkpoint stores them, since the program maps the checkpoint's own files.
 func stored(m *model) error {
+	if m.tp > 1 {
+		return fmt.Errorf("cannot build for %d ranks: programs run on one yet; ir and eval take every legal degree", m.tp)
+	}
 	for _, set := range m.module.Params {
 		for _, w := range set.Weights {
 			if w.From != (ir.Elem{}) {
@@ -214,7 +217,7 @@ func buildFiles(m *model) (map[string][]byte, *buildInfo, error) {
 	if files["weights.json"], err = weightPlan(m); err != nil {
 		return nil, nil, err
 	}
-	info := &buildInfo{Flagc: version, Target: m.target.Name, Tier: string(m.target.Tier), TP: 1, Precision: string(m.policy),
+	info := &buildInfo{Flagc: version, Target: m.target.Name, Tier: string(m.target.Tier), TP: m.tp, Precision: string(m.policy),
 		Source: digestOf(m.source.Name, m.source.Text), Config: digestOf("config.json", m.config.Text),
 		Stages: passes.Names(), Functions: len(m.module.Funcs), Files: len(files) + 1, Module: describeModule(m.module)}
 	if files[buildFile], err = encode(info); err != nil {

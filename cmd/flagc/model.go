@@ -23,6 +23,7 @@ type modelFlags struct {
 	config    string
 	target    string
 	precision string
+	tp        int
 	after     string
 }
 
@@ -44,6 +45,7 @@ func (f *modelFlags) registerMachine(cmd *cobra.Command) {
 	}
 	cmd.Flags().StringVar(&f.precision, "precision", "", "precision policy, instead of the target's default: "+strings.Join(policies, ", "))
 	completeWith(cmd, "precision", policies)
+	cmd.Flags().IntVar(&f.tp, "tp", 1, "ranks of tensor parallelism; flagc tp MODEL lists which are legal")
 }
 
 // registerAfter adds --after, for commands that can stop between passes.
@@ -62,6 +64,7 @@ type model struct {
 	module *ir.Module
 	target targets.Target
 	policy targets.Policy
+	tp     int
 	name   string // as the user gave it
 	source frontend.Source
 	config frontend.Source
@@ -89,12 +92,18 @@ func (a *app) load(name string, f *modelFlags, weights string) (*model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &model{m, target, policy, name, source, config}, nil
+	return &model{m, target, policy, f.tp, name, source, config}, nil
 }
+
+// maxRanks is the largest tensor-parallel degree that is looked at.
+const maxRanks = 64
 
 // machine finds the target and the precision policy for it.
 func (f *modelFlags) machine() (targets.Target, targets.Policy, error) {
 	target, ok := targets.Find(f.target)
+	if f.tp < 1 || f.tp > maxRanks {
+		return target, "", usageError{fmt.Errorf("--tp %d: expected 1 to %d ranks", f.tp, maxRanks)}
+	}
 	if !ok {
 		return target, "", unknown("target", f.target, targets.Names())
 	}
@@ -112,7 +121,7 @@ func (m *model) stages(after string) ([]passes.Stage, error) {
 			return nil, unknown("stage", after, known)
 		}
 	}
-	return passes.Run(m.module, passes.Options{Target: m.target, Precision: m.policy}, after)
+	return passes.Run(m.module, passes.Options{Target: m.target, Precision: m.policy, TP: m.tp}, after)
 }
 
 // unknown is the error for a name that is none of the known ones.

@@ -8,6 +8,7 @@ package eval
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -32,6 +33,9 @@ type Options struct {
 	Record func(fn *ir.Func, in *ir.Instr, e *ir.Eval)
 	// Threads bounds the goroutines; 0 means one for each processor.
 	Threads int
+	// Ranks is the number of simulated ranks that meet in collectives; 0 means one. Weights and states of split
+	// axes are cut, rank by rank, as their types say.
+	Ranks int
 }
 
 // Machine holds the states of all layers and runs functions over them.
@@ -39,7 +43,15 @@ type Machine struct {
 	mod     *ir.Module
 	weights Weights
 	opts    Options
-	states  map[string]*ir.Tensor // by instance and state name
+	states  map[string][]*ir.Tensor // by instance and state name, of each rank
+	parts   map[part]*ir.Tensor     // weights cut for a rank
+}
+
+// part names the part of a weight that a rank has.
+type part struct {
+	instance string
+	weight   *ir.Weight
+	rank     int
 }
 
 // New returns a machine with clean states.
@@ -50,7 +62,8 @@ func New(m *ir.Module, w Weights, opts Options) (*Machine, error) {
 	if opts.Threads == 0 {
 		opts.Threads = runtime.GOMAXPROCS(0)
 	}
-	machine := &Machine{mod: m, weights: w, opts: opts, states: map[string]*ir.Tensor{}}
+	opts.Ranks = max(opts.Ranks, 1)
+	machine := &Machine{mod: m, weights: w, opts: opts, states: map[string][]*ir.Tensor{}, parts: map[part]*ir.Tensor{}}
 	return machine, machine.Reset()
 }
 
@@ -64,11 +77,14 @@ func (m *Machine) Reset() error {
 				return fmt.Errorf("state %s: %w", s.Value.Name, err)
 			}
 			for _, instance := range set.Instances {
-				t := ir.NewTensor(s.Value.Type.Elem, shape)
-				for i := range t.F {
-					t.F[i] = s.Init
+				ranks := make([]*ir.Tensor, m.opts.Ranks)
+				for r := range ranks {
+					ranks[r] = ir.NewTensor(s.Value.Type.Elem, shape)
+					for i := range ranks[r].F {
+						ranks[r].F[i] = s.Init
+					}
 				}
-				m.states[ir.Join(instance, s.Value.Name)] = t
+				m.states[ir.Join(instance, s.Value.Name)] = ranks
 			}
 		}
 	}
@@ -88,27 +104,38 @@ func (m *Machine) Run(name string, p, s int, args ...*ir.Tensor) (results []*ir.
 		return nil, fmt.Errorf("position %d is beyond the longest sequence of %d tokens", p+s-1, m.opts.MaxSeq)
 	}
 	env := ir.Env{"b": m.opts.Batch, "m": m.opts.MaxSeq, "p": p, "s": s}
-	return m.function(f, "", env, args)
+	ranked := make([][]*ir.Tensor, len(args))
+	for i, a := range args {
+		ranked[i] = slices.Repeat([]*ir.Tensor{a}, m.opts.Ranks) // what enters and leaves is whole on every rank
+	}
+	all, err := m.function(f, "", env, ranked)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range all {
+		results = append(results, r[0])
+	}
+	return results, nil
 }
 
-// frame is one activation of a function.
+// frame is one activation of a function. Values are held for each rank.
 type frame struct {
 	m        *Machine
 	fn       *ir.Func
 	instance string
 	env      ir.Env
-	values   map[*ir.Value]*ir.Tensor
+	values   map[*ir.Value][]*ir.Tensor
 }
 
-func (m *Machine) function(f *ir.Func, instance string, env ir.Env, args []*ir.Tensor) ([]*ir.Tensor, error) {
-	fr := &frame{m, f, instance, env, map[*ir.Value]*ir.Tensor{}}
+func (m *Machine) function(f *ir.Func, instance string, env ir.Env, args [][]*ir.Tensor) ([][]*ir.Tensor, error) {
+	fr := &frame{m, f, instance, env, map[*ir.Value][]*ir.Tensor{}}
 	for i, a := range f.Args {
 		shape, err := a.Type.Shape(env)
 		if err != nil {
 			return nil, err
 		}
-		if fmt.Sprint(shape) != fmt.Sprint(args[i].Shape) {
-			return nil, fmt.Errorf("%s: %s has shape %v, needs %v", f.FullName(), a.Ref(), args[i].Shape, shape)
+		if !slices.Equal(shape, args[i][0].Shape) {
+			return nil, fmt.Errorf("%s: %s has shape %v, needs %v", f.FullName(), a.Ref(), args[i][0].Shape, shape)
 		}
 		fr.values[a] = args[i]
 	}
@@ -123,7 +150,7 @@ func (m *Machine) function(f *ir.Func, instance string, env ir.Env, args []*ir.T
 	for _, u := range f.Updates {
 		m.states[ir.Join(instance, u.State.Value.Name)] = fr.values[u.Value]
 	}
-	results := make([]*ir.Tensor, len(f.Return))
+	results := make([][]*ir.Tensor, len(f.Return))
 	for i, v := range f.Return {
 		var err error
 		if results[i], err = fr.value(v); err != nil {
@@ -133,29 +160,38 @@ func (m *Machine) function(f *ir.Func, instance string, env ir.Env, args []*ir.T
 	return results, nil
 }
 
-// value returns a value's tensor; weights are fetched on first use.
-func (fr *frame) value(v *ir.Value) (*ir.Tensor, error) {
+// value returns a value's tensors; weights are fetched on first use and cut for each rank.
+func (fr *frame) value(v *ir.Value) ([]*ir.Tensor, error) {
 	if t := fr.values[v]; t != nil {
 		return t, nil
 	}
 	if v.Kind != ir.WeightValue {
 		return nil, fmt.Errorf("BUG: %s: %s has no value", fr.fn.FullName(), v.Ref())
 	}
-	t, err := fr.m.weights.Tensor(fr.instance, fr.fn.Params.Weight(v.Name))
-	fr.values[v] = t
-	return t, err
+	w := fr.fn.Params.Weight(v.Name)
+	whole, err := fr.m.weights.Tensor(fr.instance, w)
+	if err != nil {
+		return nil, err
+	}
+	ranks := make([]*ir.Tensor, fr.m.opts.Ranks)
+	for r := range ranks {
+		ranks[r] = fr.m.cut(part{fr.instance, w, r}, whole)
+	}
+	fr.values[v] = ranks
+	return ranks, nil
 }
 
 func (fr *frame) instr(in *ir.Instr) (err error) {
-	args := make([]*ir.Tensor, len(in.Args))
+	args := make([][]*ir.Tensor, len(in.Args))
 	for i, a := range in.Args {
+		args[i] = make([]*ir.Tensor, fr.m.opts.Ranks)
 		if a != nil {
 			if args[i], err = fr.value(a); err != nil {
 				return err
 			}
 		}
 	}
-	var results []*ir.Tensor
+	var results [][]*ir.Tensor
 	if in.Callee != nil {
 		results, err = fr.m.function(in.Callee, ir.Join(fr.instance, in.At), fr.env, args)
 	} else {
@@ -168,52 +204,87 @@ func (fr *frame) instr(in *ir.Instr) (err error) {
 		fr.values[v] = results[i]
 	}
 	if in.Trace != "" && fr.m.opts.Trace != nil {
-		fr.m.opts.Trace(ir.Join(fr.instance, in.Trace), results[0])
+		fr.m.opts.Trace(ir.Join(fr.instance, in.Trace), results[0][0])
 	}
 	return nil
 }
 
-// op evaluates one op and rounds its results to their types.
-func (fr *frame) op(in *ir.Instr, args []*ir.Tensor) (out []*ir.Tensor, err error) {
+// op evaluates one op on every rank and rounds its results to their types.
+func (fr *frame) op(in *ir.Instr, args [][]*ir.Tensor) (out [][]*ir.Tensor, err error) {
 	defer func() {
 		// A panic here means that an op declaration and its evaluation disagree, or hostile IR text.
 		if r := recover(); r != nil {
 			err = fmt.Errorf("BUG: %s: \"%s\" (line %d): %v", fr.fn.FullName(), in, in.Span.Line, r)
 		}
 	}()
-	recorded := args
-	if fr.m.opts.Record != nil {
-		recorded = snapshot(in, args)
+	out = make([][]*ir.Tensor, len(in.Results))
+	ranks := make([]*ir.Eval, fr.m.opts.Ranks)
+	for r := range ranks {
+		if ranks[r], err = fr.prepare(in, args, r); err != nil {
+			return nil, err
+		}
+		for i := range out {
+			out[i] = append(out[i], ranks[r].Out[i])
+		}
 	}
-	out = make([]*ir.Tensor, len(in.Results))
+	recorded := ranks[0].Args
+	if fr.m.opts.Record != nil {
+		recorded = snapshot(in, ranks[0].Args)
+	}
+	if err := evaluate(in, ranks); err != nil {
+		return nil, err
+	}
+	for i, v := range in.Results {
+		if _, state := in.Op.Updates[i]; !state && v.Type.Partial != ir.PartialSum {
+			for _, t := range out[i] {
+				fr.m.round(t)
+			}
+		}
+	}
+	if fr.m.opts.Record != nil {
+		fr.m.opts.Record(fr.fn, in, &ir.Eval{Args: recorded, Attrs: in.Attrs, Env: fr.env, Out: ranks[0].Out})
+	}
+	return out, nil
+}
+
+// prepare gathers what rank r's evaluation sees.
+func (fr *frame) prepare(in *ir.Instr, args [][]*ir.Tensor, r int) (*ir.Eval, error) {
+	e := &ir.Eval{Attrs: in.Attrs, Env: fr.env, Parallel: fr.m.parallel}
+	for _, a := range args {
+		e.Args = append(e.Args, a[r])
+	}
+	for i, length := range in.LocalIndices() {
+		e.Args[i] = shifted(e.Args[i], r*length)
+	}
 	for i, v := range in.Results {
 		if operand, ok := in.Op.Updates[i]; ok {
-			out[i] = args[operand] // a state is linear, so its elements may be changed in place
+			e.Out = append(e.Out, e.Args[operand]) // a state is linear, so its elements may be changed in place
 			continue
 		}
 		shape, err := v.Type.Shape(fr.env)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", fr.fn.FullName(), v.Ref(), err)
 		}
-		out[i] = ir.NewTensor(v.Type.Elem, shape)
+		e.Out = append(e.Out, ir.NewTensor(v.Type.Elem, shape))
 	}
-	e := &ir.Eval{Args: args, Attrs: in.Attrs, Env: fr.env, Out: out, Parallel: fr.m.parallel}
-	if body := in.Op.PointwiseBody(); body != nil {
-		if err := pointwise(in, body, e); err != nil {
-			return nil, err
+	return e, nil
+}
+
+// evaluate fills the results of all ranks.
+func evaluate(in *ir.Instr, ranks []*ir.Eval) error {
+	if in.Op.Collective != nil {
+		in.Op.Collective(ranks)
+		return nil
+	}
+	body := in.Op.PointwiseBody()
+	for _, e := range ranks {
+		if body == nil {
+			in.Op.Eval(e)
+		} else if err := pointwise(in, body, e); err != nil {
+			return err
 		}
-	} else {
-		in.Op.Eval(e)
 	}
-	for i := range out {
-		if _, state := in.Op.Updates[i]; !state {
-			fr.m.round(out[i])
-		}
-	}
-	if fr.m.opts.Record != nil {
-		fr.m.opts.Record(fr.fn, in, &ir.Eval{Args: recorded, Attrs: in.Attrs, Env: fr.env, Out: out})
-	}
-	return out, nil
+	return nil
 }
 
 // snapshot copies the operands that the instruction will change.

@@ -58,6 +58,7 @@ var ExpertLinear = define(ir.Op{
 	Types: "float|fp8 i32 float|quant -> bf16",
 	Attrs: []ir.AttrDecl{compute},
 	Sum:   "k e",
+	Zeros: true,
 	Flops: "2*n*j*f*k",
 	Eval:  expertLinear,
 })

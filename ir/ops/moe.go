@@ -93,6 +93,7 @@ var SumSlots = define(ir.Op{
 	Sig:   "y[n,j,k] -> z[n,k]",
 	Types: "float -> f32",
 	Sum:   "j",
+	Zeros: true,
 	Flops: "n*j*k",
 	Eval: func(e *ir.Eval) {
 		y, z := e.Args[0], e.Out[0].F

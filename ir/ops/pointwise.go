@@ -26,6 +26,7 @@ var Mul = define(ir.Op{
 	Sig:   "a[*x] b[*z] -> y[*x]",
 	Types: "float float -> promote",
 	Rule:  broadcast,
+	Zeros: true,
 	Flops: "x",
 	Body:  "a * b",
 })
@@ -38,6 +39,7 @@ var Scale = define(ir.Op{
 	Sig:   "x[*x] -> y[*x]",
 	Types: "float -> =x",
 	Attrs: []ir.AttrDecl{number("factor", "the constant")},
+	Zeros: true,
 	Flops: "x",
 	Body:  "x * factor",
 })
@@ -50,6 +52,7 @@ var Cast = define(ir.Op{
 	Sig:   "x[*x] -> y[*x]",
 	Types: "float -> attr",
 	Attrs: []ir.AttrDecl{dtype("")},
+	Zeros: true,
 	Flops: "0",
 	Body:  "x",
 })
@@ -76,6 +79,7 @@ var SwiGLU = define(ir.Op{
 	Sig:   "gate[*x] up[*x] -> y[*x]",
 	Types: "float float -> f32",
 	Attrs: []ir.AttrDecl{number("limit", "the clamp")},
+	Zeros: true,
 	Flops: "7*x",
 	Body:  "silu(min(gate, limit)) * clamp(up, -limit, limit)",
 })
@@ -94,7 +98,7 @@ func BroadcastStrides(a, b ir.Type) ([]int, error) {
 	j := 0
 	for i, d := range a.Dims {
 		axes[i] = -1
-		if j < len(b.Dims) && b.Dims[j].Name == d.Name && b.Dims[j].Size.Equal(d.Size) {
+		if j < len(b.Dims) && b.Dims[j].Equal(d) {
 			axes[i] = j
 			j++
 		}

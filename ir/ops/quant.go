@@ -17,7 +17,7 @@ var ActQuant = define(ir.Op{
 	Sig:   "x[*t,k] -> q[*t,k]",
 	Types: "bf16 -> fp8",
 	Attrs: []ir.AttrDecl{integer("block", "elements that share a scale")},
-	Whole: "k",
+	Zeros: true,
 	Flops: "3*t*k",
 	Rule: func(f *ir.Inference) error {
 		block := f.Attrs.Int("block")

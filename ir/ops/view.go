@@ -32,10 +32,10 @@ func viewRule(f *ir.Inference) error {
 		return f.Errorf(-1, "view cannot change %s to %s", from.Elem, to.Elem)
 	}
 	a, b := factors(from.Dims, f.Names), factors(to.Dims, f.Names)
-	for len(a) > 0 && len(b) > 0 && a[0].Name == b[0].Name {
+	for len(a) > 0 && len(b) > 0 && a[0].Equal(b[0]) {
 		a, b = a[1:], b[1:]
 	}
-	for len(a) > 0 && len(b) > 0 && a[len(a)-1].Name == b[len(b)-1].Name {
+	for len(a) > 0 && len(b) > 0 && a[len(a)-1].Equal(b[len(b)-1]) {
 		a, b = a[:len(a)-1], b[:len(b)-1]
 	}
 	if !product(a).Equal(product(b)) || shareName(a, b) {
@@ -60,8 +60,11 @@ func factors(dims []ir.Dim, names map[string]int) []ir.Dim {
 			}
 			parts = append(parts, ir.Dim{Name: name, Size: s})
 		}
-		if parts == nil || !product(parts).Equal(d.Size) {
-			parts = []ir.Dim{d}
+		if parts == nil || !product(parts).Equal(d.Whole().Size) {
+			parts = []ir.Dim{d.Whole()}
+		}
+		if d.Split > 0 { // elements are row-major, so splitting a product splits its first factor
+			parts[0] = parts[0].Part(d.Split)
 		}
 		out = append(out, parts...)
 	}
@@ -79,7 +82,7 @@ func product(dims []ir.Dim) ir.Size {
 func shareName(a, b []ir.Dim) bool {
 	for _, x := range a {
 		for _, y := range b {
-			if x.Name == y.Name {
+			if x.Name == y.Name && x.Split == y.Split {
 				return true
 			}
 		}
@@ -166,7 +169,7 @@ func concatRule(f *ir.Inference) error {
 		if i == axis {
 			sum := a.Dims[i].Size.Add(b.Dims[i].Size)
 			dims[i] = ir.Dim{Name: sum.String(), Size: sum}
-		} else if dims[i].Name != b.Dims[i].Name || !dims[i].Size.Equal(b.Dims[i].Size) {
+		} else if !dims[i].Equal(b.Dims[i]) {
 			return f.Errorf(1, "concat: axis %s of %s differs from %s of %s", b.Dims[i].Name, b, dims[i].Name, a)
 		}
 	}

@@ -1,0 +1,202 @@
+package ir
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// sharding holds what splitting means for an op, and marks results that are parts of sums:
+//
+//   - a split axis that a result keeps stays split there, unless the op needs it whole;
+//   - a split axis that no result keeps must be one over which the op sums; the result is partial. Where values
+//     of an operand index that axis, each element of the result comes from one rank;
+//   - an operand that is itself partial is taken by collectives and views, and one of single elements by ops that
+//     keep zeros.
+func (f *Inference) sharding() error {
+	if f.Op.Collective != nil {
+		return nil
+	}
+	partial := NotPartial
+	for _, letter := range slices.Sorted(maps.Keys(f.bound)) {
+		for _, d := range f.bound[letter] {
+			if d.Split == 0 {
+				continue
+			}
+			switch {
+			case contains(f.Op.Whole, letter):
+				return f.Errorf(f.by[letter], "%s needs axis %s (%s) whole, but it is split into %d", f.Op.Name, letter, d.Name, d.Split)
+			case f.Op.sig.keeps(letter), f.Op.Class == View: // a view's own rule looks at its axes
+			case !contains(f.Op.Sum, letter):
+				return f.Errorf(f.by[letter], "%s neither keeps axis %s (%s) nor sums over it, and it is split into %d",
+					f.Op.Name, letter, d.Name, d.Split)
+			case f.Op.sig.indexed(letter) >= 0 && partial == NotPartial:
+				partial = PartialOne
+			default:
+				partial = PartialSum
+			}
+		}
+	}
+	for i, a := range f.Args {
+		if a == nil || a.Type.Partial == NotPartial {
+			continue
+		}
+		switch {
+		case f.Op.Class == View:
+			partial = a.Type.Partial
+		case a.Type.Partial == PartialOne && f.Op.Zeros && i == 0:
+			if partial == NotPartial {
+				partial = PartialOne
+			}
+			if f.Op.Sum != "" && f.Op.Class == Reduction {
+				partial = PartialSum
+			}
+		case a.Type.Partial == PartialOne && f.Op.Zeros && f.Args[0].Type.Partial == PartialOne:
+		default:
+			return f.Errorf(i, "%s cannot take %s, which is %s", f.Op.Name, a.Ref(), a.Type.Partial)
+		}
+	}
+	for i := range f.Results {
+		f.Results[i].Partial = partial
+	}
+	return nil
+}
+
+// contains reports whether a list of axis letters, separated by spaces, holds one.
+func contains(letters, letter string) bool {
+	for _, l := range strings.Fields(letters) {
+		if l == letter {
+			return true
+		}
+	}
+	return false
+}
+
+// keeps reports whether a result has the axis.
+func (s *signature) keeps(letter string) bool {
+	for _, t := range s.out {
+		for _, a := range t.axes {
+			if a.name == letter {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// indexed is the operand whose values index the axis, -1 if there is none.
+func (s *signature) indexed(letter string) int {
+	for i, t := range s.in {
+		if t.indexes == letter {
+			return i
+		}
+	}
+	return -1
+}
+
+// LocalIndices returns, for each operand whose values index an axis that is split in this instruction, the
+// length of one rank's part: rank r takes index v for its own v - r·length.
+func (in *Instr) LocalIndices() map[int]int {
+	if in.Op == nil {
+		return nil
+	}
+	var out map[int]int
+	for i, t := range in.Op.sig.in {
+		if t.indexes == "" || i >= len(in.Args) || in.Args[i] == nil {
+			continue
+		}
+		if d, ok := in.axis(t.indexes); ok && d.Split > 0 {
+			if out == nil {
+				out = map[int]int{}
+			}
+			out[i], _ = d.Size.IsConst()
+		}
+	}
+	return out
+}
+
+// axis finds the axis of an operand that a letter of the signature stands for, if the operand's pattern has no
+// axes of variable number.
+func (in *Instr) axis(letter string) (Dim, bool) {
+	for i, t := range in.Op.sig.in {
+		if i >= len(in.Args) || in.Args[i] == nil || len(t.axes) != len(in.Args[i].Type.Dims) {
+			continue
+		}
+		for j, a := range t.axes {
+			if a.name == letter && !a.many {
+				return in.Args[i].Type.Dims[j], true
+			}
+		}
+	}
+	return Dim{}, false
+}
+
+// Letters says which letter of the op's signature each axis of operand i stands for; axes that a *x covers have
+// that name. It is nil where the operand does not fit.
+func (in *Instr) Letters(i int) []string {
+	return letters(in.Op.sig.in[i].axes, len(in.Args[i].Type.Dims))
+}
+
+// ResultLetters is Letters for result i.
+func (in *Instr) ResultLetters(i int) []string {
+	count := map[string]int{}
+	for j, t := range in.Op.sig.in {
+		if j >= len(in.Args) || in.Args[j] == nil {
+			continue
+		}
+		found := map[string]int{}
+		for _, l := range in.Letters(j) {
+			found[l]++
+		}
+		for _, a := range t.axes {
+			count[a.name] = max(count[a.name], found[a.name])
+		}
+	}
+	var out []string
+	for _, a := range in.Op.sig.out[i].axes {
+		n := 1
+		if a.many || a.optional {
+			n = count[a.name]
+		}
+		for range n {
+			out = append(out, a.name)
+		}
+	}
+	if len(out) != len(in.Results[i].Type.Dims) {
+		return nil
+	}
+	return out
+}
+
+// letters matches single axes from both ends around at most one *x.
+func letters(axes []sigAxis, n int) []string {
+	fixed := 0
+	for _, a := range axes {
+		if !a.many && !a.optional {
+			fixed++
+		}
+	}
+	spare := n - fixed
+	var out []string
+	for _, a := range axes {
+		take := 1
+		switch {
+		case a.many:
+			take, spare = max(spare, 0), 0
+		case a.optional:
+			take = min(max(spare, 0), 1)
+			spare -= take
+		}
+		for range take {
+			out = append(out, a.name)
+		}
+	}
+	if len(out) != n {
+		return nil
+	}
+	return out
+}
+
+// String describes the axis with its size, for reports: "H|8 = 8".
+func (d Dim) String() string { return fmt.Sprintf("%s = %s", d.label(), d.Size) }
