@@ -30,7 +30,7 @@ func (kv *KV) gather(dst []float32, b, n int) {
 // rounded to bf16, those in the denominator are not. bf16 result; a query without entries gives zeros. scale
 // is above 0.
 func (c *Ctx) SparseAttention(dst, q []float32, kv KV, entries []int32, sink []float32,
-	batch, s, heads, d, n int, scale float32) {
+	batch, s, heads, d, n int, scale float64) {
 	need("SparseAttention", "q", len(q), batch*s*heads*d)
 	need("SparseAttention", "dst", len(dst), len(q))
 	need("SparseAttention", "kv", max(len(kv.F), len(kv.H)), batch*kv.Rows*d)
@@ -64,7 +64,7 @@ type attention struct {
 	*scratch
 	kv       *KV
 	heads, d int
-	scale    float32
+	scale    float64
 }
 
 // query runs all blocks. Per head, f holds the running maximum and the denominator.
@@ -74,10 +74,10 @@ func (a *attention) query(dst, q []float32, entries []int32, sink []float32, b i
 	for h := range top {
 		top[h], total[h] = math.Inf(-1), 0
 	}
-	acc := grow(&a.c, a.heads*a.d)
+	acc := grow(&a.g, a.heads*a.d)
 	clear(acc)
 	rows := grow(&a.a, entryBlock*a.d)
-	scores := grow(&a.b, a.heads*entryBlock)
+	scores := grow(&a.h, a.heads*entryBlock)
 	for len(entries) > 0 {
 		count := 0
 		for _, e := range entries[:min(entryBlock, len(entries))] {
@@ -90,7 +90,7 @@ func (a *attention) query(dst, q []float32, entries []int32, sink []float32, b i
 		if count == 0 {
 			continue
 		}
-		a.dotMatrix(scores, entryBlock, q, rows, a.heads, count, a.d)
+		dotMatrix(a.scratch, active.dtile, &a.dsums, scores, entryBlock, q, rows, a.heads, count, a.d)
 		for h := range a.heads {
 			rescale := a.weights(scores[h*entryBlock:][:entryBlock], count, &top[h], &total[h])
 			if rescale != 1 {
@@ -106,7 +106,7 @@ func (a *attention) query(dst, q []float32, entries []int32, sink []float32, b i
 		for i := h * a.d; i < (h+1)*a.d; i++ {
 			dst[i] = 0
 			if total[h] > 0 {
-				dst[i] = bf16(float64(acc[i]) / divisor)
+				dst[i] = bf16(acc[i] / divisor)
 			}
 		}
 	}
@@ -115,15 +115,14 @@ func (a *attention) query(dst, q []float32, entries []int32, sink []float32, b i
 // weights turns the first count products of a block into bf16 weights relative to the new maximum, adds the
 // unrounded ones to the denominator and returns the factor for what earlier blocks have summed. scores
 // holds entryBlock values.
-func (a *attention) weights(scores []float32, count int, top, total *float64) (rescale float32) {
+func (a *attention) weights(scores []float64, count int, top, total *float64) (rescale float64) {
 	scores = scores[:ceilDiv(count, scoreStep)*scoreStep]
 	for i := count; i < len(scores); i++ {
-		scores[i] = float32(math.Inf(-1)) // weighs nothing
+		scores[i] = math.Inf(-1) // weighs nothing
 	}
-	largest := float32(*top)
-	largest = max(largest, active.peak(scores)*a.scale)
+	largest := max(*top, active.peak(scores)*a.scale)
 	sum := active.weigh(scores, a.scale, largest)
-	factor := math.Exp(*top - float64(largest))
-	*top, *total = float64(largest), *total*factor+float64(sum)
-	return float32(factor)
+	rescale = math.Exp(*top - largest)
+	*top, *total = largest, *total*rescale+sum
+	return rescale
 }

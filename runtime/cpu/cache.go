@@ -103,7 +103,7 @@ func (z *compression) feed(b, c0, c1 int) {
 			continue
 		}
 		for c := c0; c < c1; c++ {
-			z.dst[entry*z.d+c] = store32(float32(z.pool(kvState, scoreState, c)), z.round)
+			z.dst[entry*z.d+c] = narrowed(z.pool(kvState, scoreState, c), z.round)
 		}
 		entry++
 		if z.overlap == 2 {

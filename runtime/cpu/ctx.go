@@ -16,12 +16,13 @@ type Ctx struct {
 // scratch is memory of one worker. Contents do not outlive a call.
 type scratch struct {
 	a, b, c []float32
-	f       []float64
+	f, g, h []float64
 	keys    []uint64
 	scales  scaleCache
 
 	// Operands of one call of a kernel, here so that they need no allocation.
 	sums            [16]float32
+	dsums           [16]float64
 	places, columns [4]int
 	vectors         [4]*float32
 	shared          [8]float32

@@ -18,6 +18,9 @@ const oneBF16 = 0x1p-7
 // tested here: at most 2^11 roundings of 2^-24 each on any path.
 const float32Sum = 0x1p-13
 
+// float64Sum is float32Sum for float64: at most 2^11 roundings of 2^-53 each.
+const float64Sum = 0x1p-42
+
 // eachImplementation runs a test with every implementation that this machine can run, on one and on three
 // workers.
 func eachImplementation(t *testing.T, f func(t *testing.T, c *Ctx)) {
@@ -48,6 +51,14 @@ func random32(r *rand.Rand, n int) []float32 {
 	x := make([]float32, n)
 	for i := range x {
 		x[i] = float32(r.NormFloat64())
+	}
+	return x
+}
+
+func random64(r *rand.Rand, n int) []float64 {
+	x := make([]float64, n)
+	for i := range x {
+		x[i] = r.NormFloat64()
 	}
 	return x
 }

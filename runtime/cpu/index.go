@@ -106,7 +106,7 @@ func (c *Ctx) IndexScore(dst, q []float32, keys []uint16, w []float32, batch, s,
 // scoreKeys rates widened keys for one query.
 func (scr *scratch) scoreKeys(dst, q, keys, w []float32, d int) {
 	dots := grow(&scr.b, len(w)*len(dst))
-	scr.dotMatrix(dots, len(dst), q, keys, len(w), len(dst), d)
+	dotMatrix(scr, active.tile, &scr.sums, dots, len(dst), q, keys, len(w), len(dst), d)
 	sums := grow(&scr.c, len(dst))
 	clear(sums)
 	for h, weight := range w {
@@ -117,9 +117,11 @@ func (scr *scratch) scoreKeys(dst, q, keys, w []float32, d int) {
 	}
 }
 
-// dotMatrix writes out[i,j] = a[i]·b[j] for rows of d values; rows of out lie stride apart.
-func (scr *scratch) dotMatrix(out []float32, stride int, a, b []float32, rows, cols, d int) {
-	block, at, bt := &scr.sums, &scr.places, &scr.columns
+// dotMatrix writes out[i,j] = a[i]·b[j] for rows of d values, in the precision of tile, whose results pass
+// through block; rows of out lie stride apart.
+func dotMatrix[F float32 | float64](scr *scratch, tile tiler[F], block *[16]F,
+	out []F, stride int, a, b []float32, rows, cols, d int) {
+	at, bt := &scr.places, &scr.columns
 	for i := 0; i < rows; i += 4 {
 		for r := range at {
 			at[r] = min(i+r, rows-1) * d
@@ -128,7 +130,7 @@ func (scr *scratch) dotMatrix(out []float32, stride int, a, b []float32, rows, c
 			for r := range bt {
 				bt[r] = min(j+r, cols-1) * d
 			}
-			active.tile(block, a, at, b, bt, d)
+			tile(block, a, at, b, bt, d)
 			for r := range min(4, rows-i) {
 				copy(out[(i+r)*stride+j:][:min(4, cols-j)], block[4*r:])
 			}

@@ -1,7 +1,5 @@
 package cpu
 
-import "flagc/runtime/formats"
-
 const (
 	// blockRows is how many weight rows make one unit of work and one widened panel; smallRows applies to
 	// weights of at most sixteen such units, so that there is work for every processor.
@@ -32,22 +30,26 @@ type multiplication struct {
 	n, k, ld int
 	block    int // rows in one unit of work
 	round    bool
+	exact    bool // sum in float64 where panels are multiplied
 	body     func(worker, lo, hi int)
 }
 
-// Linear multiplies rows of K values by a weight: dst[r,n] = sum over k of x[r,k]·w[n,k], accumulated in
-// float32 and rounded to bf16 if round is set. Activations that the model quantises come quantised (see
-// ActQuant).
+// Linear multiplies rows of K values by a weight: dst[r,n] = sum over k of x[r,k]·w[n,k], rounded to bf16 if
+// round is set. Activations that the model quantises come quantised (see ActQuant), which makes most float32
+// sums of their products exact. Sums that are not rounded, or of unquantised weights and few rows, are
+// accumulated in float64, wholly or in runs of eight products; others in float32.
 func (c *Ctx) Linear(dst, x []float32, w *Matrix, round bool) {
 	rows := rowsOf("Linear", x, w.K)
 	need("Linear", "dst", len(dst), rows*w.N)
 	pairs := c.identityPairs(rows, 1, 0)
 	c.mul.products = append(c.mul.products[:0], product{w, 0, pairs})
+	c.mul.exact = !round
 	c.multiply(dst, x, w.Enc, w.N, w.K, round)
 }
 
 // GroupedLinear applies to each of groups parts of a row its own share of the weight: x is
-// [r,groups,K], w is [groups·R,K] with group g's rows at g·R, dst is [r,groups,R].
+// [r,groups,K], w is [groups·R,K] with group g's rows at g·R, dst is [r,groups,R]. Its activations are not
+// quantised, so more than a few rows are accumulated in float64.
 func (c *Ctx) GroupedLinear(dst, x []float32, w *Matrix, groups int, round bool) {
 	rows := rowsOf("GroupedLinear", x, groups*w.K)
 	need("GroupedLinear", "dst", len(dst), rows*w.N)
@@ -58,6 +60,7 @@ func (c *Ctx) GroupedLinear(dst, x []float32, w *Matrix, groups int, round bool)
 	for g := range groups {
 		c.mul.products = append(c.mul.products, product{w, g * n, all[g*rows : (g+1)*rows]})
 	}
+	c.mul.exact = true
 	c.multiply(dst, x, w.Enc, n, w.K, round)
 }
 
@@ -128,30 +131,26 @@ func (m *multiplication) direct(s *scratch, p *product, n0, n1 int) {
 		}
 		active.rows(out, p.w, p.first+n, count, m.x, at, s)
 		for i, row := range p.rows {
-			m.store(out[4*i:][:count], row, n, 1)
+			store(m, out[4*i:][:count], row, n, 1)
 		}
 		n += count
 	}
 }
 
 // store writes finished sums, each times gain, to columns n and following of a destination row.
-func (m *multiplication) store(sums []float32, row rowPair, n int, gain float32) {
+func store[F float32 | float64](m *multiplication, sums []F, row rowPair, n int, gain float64) {
 	dst := m.dst[int(row.dst)*m.n+n:][:len(sums)]
-	for i, v := range sums {
-		v *= gain
-		if m.round {
-			v = formats.RoundBF16x32(v)
-		}
-		dst[i] = v
+	for i, sum := range sums {
+		dst[i] = narrowed(float64(sum)*gain, m.round)
 	}
 }
 
 // widened computes output columns n0..n1-1 from panels of weights widened to float32.
 func (m *multiplication) widened(s *scratch, p *product, n0, n1 int) {
-	gain := active.gain(p.w.Enc)
+	gain := float64(active.gain(p.w.Enc))
 	count := n1 - n0
 	panel := grow(&s.a, blockRows*panelCols)
-	sums := grow(&s.b, len(p.rows)*blockRows)
+	sums := grow(&s.f, len(p.rows)*blockRows)
 	clear(sums)
 	for k0 := 0; k0 < m.k; k0 += panelCols {
 		k1 := min(k0+panelCols, m.k)
@@ -166,15 +165,15 @@ func (m *multiplication) widened(s *scratch, p *product, n0, n1 int) {
 		}
 	}
 	for r, row := range p.rows {
-		m.store(sums[r*blockRows:][:count], row, n0, gain)
+		store(m, sums[r*blockRows:][:count], row, n0, gain)
 	}
 }
 
 // tileRow adds the products of up to four rows with a panel of count weight rows to sums. Positions past
 // the end repeat the last row; their results are dropped.
-func (m *multiplication) tileRow(s *scratch, sums []float32, rows []rowPair, k0 int,
+func (m *multiplication) tileRow(s *scratch, sums []float64, rows []rowPair, k0 int,
 	panel []float32, width, count int) {
-	out, at, bt := &s.sums, &s.places, &s.columns
+	at, bt := &s.places, &s.columns
 	for i := range at {
 		at[i] = int(rows[min(i, len(rows)-1)].src)*m.ld + k0
 	}
@@ -182,11 +181,21 @@ func (m *multiplication) tileRow(s *scratch, sums []float32, rows []rowPair, k0 
 		for i := range bt {
 			bt[i] = min(j+i, count-1) * width
 		}
-		active.tile(out, m.x, at, panel, bt, width)
-		for r := range min(4, len(rows)) {
-			for i := range min(4, count-j) {
-				sums[r*blockRows+j+i] += out[4*r+i]
-			}
+		if m.exact {
+			active.dtile(&s.dsums, m.x, at, panel, bt, width)
+			addTile(sums[j:], &s.dsums, min(4, len(rows)), min(4, count-j))
+		} else {
+			active.tile(&s.sums, m.x, at, panel, bt, width)
+			addTile(sums[j:], &s.sums, min(4, len(rows)), min(4, count-j))
+		}
+	}
+}
+
+// addTile adds the first rows×columns results of a tile to sums, whose rows lie blockRows apart.
+func addTile[F float32 | float64](sums []float64, tile *[16]F, rows, columns int) {
+	for r := range rows {
+		for i := range columns {
+			sums[r*blockRows+i] += float64(tile[4*r+i])
 		}
 	}
 }

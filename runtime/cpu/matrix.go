@@ -157,14 +157,14 @@ func (m *Matrix) widenRange(dst []float32, n, k0, k1 int) {
 // time, so that no scratch memory is needed.
 func (m *Matrix) dotRange(n, k0, k1 int, x []float32) float32 {
 	var block [tileSize]float32
-	var sum float32
+	var sum float64
 	for k := k0; k < k1; {
 		end := min(k1, (k/tileSize+1)*tileSize)
 		m.widenRange(block[:], n, k, end)
 		sum += dot(block[:end-k], x[k:end])
 		k = end
 	}
-	return sum
+	return float32(sum)
 }
 
 func ue8m0(b byte) float32 { return float32(formats.UE8M0ToFloat64(b)) }

@@ -16,6 +16,7 @@ func (c *Ctx) ExpertLinear(dst, x []float32, w *Experts, ids []int32, slots int,
 		return
 	}
 	c.groupByExpert(dst, w, ids, slots, perSlot)
+	c.mul.exact = !round
 	c.multiply(dst, x, w.W[0].Enc, w.N, w.K, round)
 }
 
@@ -111,14 +112,17 @@ func (c *Ctx) RouteWeights(dst, scores []float32, ids []int32, e, k int, scale f
 func (c *Ctx) SumSlots(dst, y []float32, slots, width int) {
 	rows := rowsOf("SumSlots", dst, width)
 	need("SumSlots", "y", len(y), rows*slots*width)
-	c.eachRow(rows, slots*width, func(_, lo, hi int) {
+	c.eachRow(rows, slots*width, func(id, lo, hi int) {
+		sum := grow(&c.workers[id].f, width)
 		for r := lo; r < hi; r++ {
-			out := dst[r*width : (r+1)*width]
-			clear(out)
+			clear(sum)
 			for s := range slots {
 				for i, v := range y[(r*slots+s)*width:][:width] {
-					out[i] += v
+					sum[i] += float64(v)
 				}
+			}
+			for i, v := range sum {
+				dst[r*width+i] = float32(v)
 			}
 		}
 	})

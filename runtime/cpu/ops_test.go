@@ -379,3 +379,32 @@ func TestSample(t *testing.T) {
 	}
 	require.Equal(t, draws, top[1]+top[3], "two tokens hold more than half of the probability")
 }
+
+// Sums and products are rounded to bf16 once: by way of float32 each of these would land on the tie at
+// 1+2^-8, and from there go down to 1, the even neighbour.
+func TestRoundingHappensOnce(t *testing.T) {
+	const tie, above = 1 + 0x1p-8, 1 + 0x1p-7
+	c, dst := context(t), make([]float32, 1)
+	c.Add(dst, []float32{tie}, []float32{0x1p-30}, true)
+	require.EqualValues(t, above, dst[0])
+	c.AddRows(dst, []float32{tie}, []float32{0x1p-30}, 1, 1, true)
+	require.EqualValues(t, above, dst[0])
+	found := 0
+	for k := range 64 {
+		x := 1 + float32(k)*0x1p-12
+		y := tie / x
+		if x*y != tie || float64(x)*float64(y) <= tie {
+			continue
+		}
+		found++
+		c.Mul(dst, []float32{x}, []float32{y}, true)
+		require.EqualValues(t, above, dst[0])
+		c.MulRows(dst, []float32{x}, []float32{y}, 1, true)
+		require.EqualValues(t, above, dst[0])
+		c.Scale(dst, []float32{x}, y, true)
+		require.EqualValues(t, above, dst[0])
+	}
+	require.NotZero(t, found)
+	c.SumSlots(dst, []float32{1, 0x1p-24, 0x1p-24}, 3, 1)
+	require.EqualValues(t, 1+0x1p-23, dst[0])
+}

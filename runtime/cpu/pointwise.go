@@ -6,12 +6,31 @@ import (
 	"flagc/runtime/formats"
 )
 
-// store32 is v, or the bf16 nearest to it.
-func store32(v float32, round bool) float32 {
+// narrowed rounds v once: to bf16 if round is set, else to float32.
+func narrowed(v float64, round bool) float32 {
 	if round {
-		return formats.RoundBF16x32(v)
+		return bf16(v)
 	}
-	return v
+	return float32(v)
+}
+
+// onTie reports whether f lies halfway between two bf16 numbers. Only there is rounding a sum or product to
+// bf16 by way of float32, which is f, not the same as rounding it once.
+func onTie(f float32) bool { return math.Float32bits(f)&0xFFFF == 0x8000 }
+
+// add writes a+b, rounded to bf16 if round is set.
+func add(dst, a, b []float32, round bool) {
+	dst, b = dst[:len(a)], b[:len(a)]
+	for i, v := range a {
+		f := v + b[i]
+		if round {
+			if onTie(f) {
+				f = bf16(float64(v) + float64(b[i]))
+			}
+			f = formats.RoundBF16x32(f)
+		}
+		dst[i] = f
+	}
 }
 
 // zip writes f of corresponding elements, in parallel. dst may be a or b.
@@ -23,18 +42,14 @@ func (c *Ctx) zip(kernel string, dst, a, b []float32, f func(dst, a, b []float32
 
 // Add writes a+b, rounded to bf16 if round is set. dst may be a or b.
 func (c *Ctx) Add(dst, a, b []float32, round bool) {
-	c.zip("Add", dst, a, b, func(dst, a, b []float32) {
-		for i, v := range a {
-			dst[i] = store32(v+b[i], round)
-		}
-	})
+	c.zip("Add", dst, a, b, func(dst, a, b []float32) { add(dst, a, b, round) })
 }
 
 // Mul writes a·b element by element, rounded to bf16 if round is set. dst may be a or b.
 func (c *Ctx) Mul(dst, a, b []float32, round bool) {
 	c.zip("Mul", dst, a, b, func(dst, a, b []float32) {
 		for i, v := range a {
-			dst[i] = store32(v*b[i], round)
+			dst[i] = narrowed(float64(v)*float64(b[i]), round)
 		}
 	})
 }
@@ -43,7 +58,7 @@ func (c *Ctx) Mul(dst, a, b []float32, round bool) {
 func (c *Ctx) Scale(dst, x []float32, factor float32, round bool) {
 	c.zip("Scale", dst, x, x, func(dst, x, _ []float32) {
 		for i, v := range x {
-			dst[i] = store32(v*factor, round)
+			dst[i] = narrowed(float64(v)*float64(factor), round)
 		}
 	})
 }
@@ -60,7 +75,14 @@ func (c *Ctx) MulRows(dst, x, w []float32, width int, round bool) {
 	c.eachRow(rows, width, func(_, lo, hi int) {
 		for r := lo; r < hi; r++ {
 			for i, v := range x[r*width : (r+1)*width] {
-				dst[r*width+i] = store32(v*w[r], round)
+				f := v * w[r]
+				if round {
+					if onTie(f) {
+						f = bf16(float64(v) * float64(w[r]))
+					}
+					f = formats.RoundBF16x32(f)
+				}
+				dst[r*width+i] = f
 			}
 		}
 	})
@@ -74,10 +96,7 @@ func (c *Ctx) AddRows(dst, x, row []float32, width, times int, round bool) {
 	need("AddRows", "row", len(row)*times, len(x))
 	c.eachRow(rows, width, func(_, lo, hi int) {
 		for r := lo; r < hi; r++ {
-			add := row[r/times*width:][:width]
-			for i, v := range x[r*width : (r+1)*width] {
-				dst[r*width+i] = store32(v+add[i], round)
-			}
+			add(dst[r*width:(r+1)*width], x[r*width:(r+1)*width], row[r/times*width:][:width], round)
 		}
 	})
 }

@@ -85,7 +85,7 @@ func (r *Rope) turns(dst []float64, position int, inverse bool) {
 		if inverse {
 			sin = -sin
 		}
-		dst[2*j], dst[2*j+1] = float64(float32(cos)), float64(float32(sin))
+		dst[2*j], dst[2*j+1] = cos, sin
 	}
 }
 

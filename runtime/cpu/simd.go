@@ -26,10 +26,13 @@ type kernels struct {
 	widen func(dst []float32, w *Matrix, n, k0, k1 int)
 
 	// tile computes out[4i+j] = a[at[i]:][:k]·b[bt[j]:][:k].
-	tile func(out *[16]float32, a []float32, at *[4]int, b []float32, bt *[4]int, k int)
+	tile tiler[float32]
 
-	// mix adds sum over e of p[r][e]·v[e] to row r of acc; v is [entries,d].
-	mix func(acc []float32, accStride int, p []float32, pStride, rows int, v []float32, entries, d int)
+	// dtile is tile with float64 sums.
+	dtile tiler[float64]
+
+	// mix adds sum over e of p[r][e]·v[e] to row r of acc, in float64; v is [entries,d].
+	mix func(acc []float64, accStride int, p []float64, pStride, rows int, v []float32, entries, d int)
 
 	// rate adds one head's terms to index scores: sums += bf16(relu(bf16(dots))·weight).
 	rate func(sums, dots []float32, weight float32)
@@ -38,15 +41,19 @@ type kernels struct {
 	half func(dst []float32, src []uint16)
 
 	// peak is the largest of x, of which there are a positive multiple of scoreStep.
-	peak func(x []float32) float32
+	peak func(x []float64) float64
 
 	// weigh turns scores, as many as for peak, into bf16(exp(x·scale-top)) and returns the sum before
-	// rounding. Exponentials are within one float32 ulp for the exponent rounded to float32.
-	weigh func(x []float32, scale, top float32) float32
+	// rounding. Exponentials are within weighError, relative; weights below the smallest normal bf16 number
+	// may keep the 8 bits that bf16 itself cannot.
+	weigh func(x []float64, scale, top float64) float64
 }
 
+// tiler is the type of kernels.tile and kernels.dtile.
+type tiler[F float32 | float64] func(out *[16]F, a []float32, at *[4]int, b []float32, bt *[4]int, k int)
+
 // scoreStep is what the number of scores is filled up to a multiple of.
-const scoreStep = 16
+const scoreStep = 8
 
 // implementations are those that this machine can run, the fastest last. The list is complete when the
 // program's own initialisation starts.
@@ -79,53 +86,54 @@ var generic = kernels{
 		}
 	},
 	widen: func(dst []float32, w *Matrix, n, k0, k1 int) { w.widenRange(dst, n, k0, k1) },
-	tile:  tileGeneric,
-	mix: func(acc []float32, accStride int, p []float32, pStride, rows int, v []float32, entries, d int) {
+	tile:  tileGeneric[float32],
+	dtile: tileGeneric[float64],
+	mix: func(acc []float64, accStride int, p []float64, pStride, rows int, v []float32, entries, d int) {
 		mixColumns(acc, accStride, p, pStride, rows, v, entries, d, 0)
 	},
 	rate:  rateGeneric,
 	half:  halfGeneric,
-	peak:  func(x []float32) float32 { return slices.Max(x) },
+	peak:  func(x []float64) float64 { return slices.Max(x) },
 	weigh: weighGeneric,
 }
 
 // Implementation names the kernels in use: "avx512", "avx2" or "generic".
 func Implementation() string { return active.name }
 
-func tileGeneric(out *[16]float32, a []float32, at *[4]int, b []float32, bt *[4]int, k int) {
+func tileGeneric[F float32 | float64](out *[16]F, a []float32, at *[4]int, b []float32, bt *[4]int, k int) {
 	for i := range 4 {
 		x := a[at[i] : at[i]+k]
 		for j := range 4 {
-			out[4*i+j] = dot(x, b[bt[j]:bt[j]+k])
+			out[4*i+j] = F(dot(x, b[bt[j]:bt[j]+k]))
 		}
 	}
 }
 
 // dot is the inner product of two vectors of equal length, in four interleaved sums.
-func dot(a, b []float32) float32 {
+func dot(a, b []float32) float64 {
 	b = b[:len(a)]
-	var s0, s1, s2, s3 float32
+	var s0, s1, s2, s3 float64
 	i := 0
 	for ; i+4 <= len(a); i += 4 {
-		s0 += a[i] * b[i]
-		s1 += a[i+1] * b[i+1]
-		s2 += a[i+2] * b[i+2]
-		s3 += a[i+3] * b[i+3]
+		s0 += float64(a[i]) * float64(b[i])
+		s1 += float64(a[i+1]) * float64(b[i+1])
+		s2 += float64(a[i+2]) * float64(b[i+2])
+		s3 += float64(a[i+3]) * float64(b[i+3])
 	}
 	for ; i < len(a); i++ {
-		s0 += a[i] * b[i]
+		s0 += float64(a[i]) * float64(b[i])
 	}
 	return (s0 + s1) + (s2 + s3)
 }
 
 // mixColumns is kernels.mix for the columns from first on.
-func mixColumns(acc []float32, accStride int, p []float32, pStride, rows int,
+func mixColumns(acc []float64, accStride int, p []float64, pStride, rows int,
 	v []float32, entries, d, first int) {
 	for r := range rows {
 		dst := acc[r*accStride+first : r*accStride+d]
 		for e, f := range p[r*pStride : r*pStride+entries] {
 			for i, value := range v[e*d+first : e*d+d] {
-				dst[i] += f * value
+				dst[i] += f * float64(value)
 			}
 		}
 	}
@@ -144,14 +152,14 @@ func halfGeneric(dst []float32, src []uint16) {
 	}
 }
 
-func weighGeneric(x []float32, scale, top float32) float32 {
+func weighGeneric(x []float64, scale, top float64) float64 {
 	var sum float64
 	for i, v := range x {
-		p := math.Exp(float64(v)*float64(scale) - float64(top))
+		p := math.Exp(v*scale - top)
 		sum += p
-		x[i] = formats.RoundBF16x32(float32(p))
+		x[i] = formats.RoundBF16(p)
 	}
-	return float32(sum)
+	return sum
 }
 
 // scaleCache holds the scales of the FP8 tile row last used by one worker, as float32.

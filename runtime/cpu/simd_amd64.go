@@ -65,6 +65,7 @@ func vectorKernels(v *routines) *kernels {
 		rows:    v.rows,
 		widen:   v.widen,
 		tile:    v.tile,
+		dtile:   v.dtile,
 		mix:     v.mix,
 		rate:    v.rate,
 		half:    v.half,
@@ -234,22 +235,39 @@ func (v *routines) tile(out *[16]float32, a []float32, at *[4]int, b []float32, 
 	}
 }
 
+// dtile computes a 4×4 block of dot products in float64; see kernels.dtile.
+func (v *routines) dtile(out *[16]float64, a []float32, at *[4]int, b []float32, bt *[4]int, k int) {
+	if k == 0 {
+		*out = [16]float64{}
+		return
+	}
+	for i := range 4 {
+		_, _ = a[at[i]+k-1], b[bt[i]+k-1]
+	}
+	v.dtile4x4(out, &a[at[0]], &a[at[1]], &a[at[2]], &a[at[3]], &b[bt[0]], &b[bt[1]], &b[bt[2]], &b[bt[3]], k/16)
+	for j := k &^ 15; j < k; j++ {
+		for r := range 16 {
+			out[r] += float64(a[at[r/4]+j]) * float64(b[bt[r%4]+j])
+		}
+	}
+}
+
 // mix adds weighted rows; see kernels.mix.
-func (v *routines) mix(acc []float32, accStride int, p []float32, pStride, rows int,
+func (v *routines) mix(acc []float64, accStride int, p []float64, pStride, rows int,
 	x []float32, entries, d int) {
 	if entries == 0 || rows == 0 {
 		return
 	}
 	_, _, _ = acc[(rows-1)*accStride+d-1], p[(rows-1)*pStride+entries-1], x[entries*d-1]
-	const size = 4 // bytes of a float32
-	done := d &^ 31
+	const size, wide = 4, 8 // bytes of a float32 and of a float64
+	done := d &^ 15
 	for r := 0; r < rows && done > 0; {
 		if rows-r >= 4 {
-			v.mix4(&acc[r*accStride], accStride*size, &p[r*pStride], pStride*size, &x[0], d*size, entries, done/32)
+			v.mix4(&acc[r*accStride], accStride*wide, &p[r*pStride], pStride*wide, &x[0], d*size, entries, done/16)
 			r += 4
 			continue
 		}
-		v.mix4(&acc[r*accStride], 0, &p[r*pStride], 0, &x[0], d*size, entries, done/32)
+		v.mix4(&acc[r*accStride], 0, &p[r*pStride], 0, &x[0], d*size, entries, done/16)
 		r++
 	}
 	if done < d {
@@ -278,9 +296,9 @@ func (v *routines) half(dst []float32, src []uint16) {
 }
 
 // peak is the largest of some values; see kernels.peak.
-func (v *routines) peak(x []float32) float32 { return v.peak16(&x[0], len(x)/scoreStep) }
+func (v *routines) peak(x []float64) float64 { return v.peak8(&x[0], len(x)/scoreStep) }
 
 // weigh makes weights of scores; see kernels.weigh.
-func (v *routines) weigh(x []float32, scale, top float32) float32 {
-	return v.weigh16(&x[0], len(x)/scoreStep, scale, top)
+func (v *routines) weigh(x []float64, scale, top float64) float64 {
+	return v.weigh8(&x[0], len(x)/scoreStep, scale, top)
 }

@@ -43,3 +43,26 @@
 	VPBROADCASTD ·scaleZero(SB), Z28   \
 	VPBROADCASTD ·scaleInf(SB), Z27    \
 	VPBROADCASTD ·scaleNaN(SB), Z26
+
+// Arguments of the four-row products: weights in R8..R11, vector in SI, 16-element steps in CX, and
+// R12 the distance in bytes to the rows that will be wanted next.
+#define ROWS4 \
+	MOVQ out+0(FP), DI       \
+	MOVQ w+8(FP), R8         \
+	MOVQ stride+16(FP), AX   \
+	MOVQ ahead+24(FP), R12   \
+	MOVQ x+32(FP), SI        \
+	MOVQ steps+40(FP), CX    \
+	LEAQ (R8)(AX*1), R9      \
+	LEAQ (R9)(AX*1), R10     \
+	LEAQ (R10)(AX*1), R11    \
+	VPXORD Z0, Z0, Z0        \
+	VPXORD Z1, Z1, Z1        \
+	VPXORD Z2, Z2, Z2        \
+	VPXORD Z3, Z3, Z3
+
+#define NEXT4(n) \
+	ADDQ $n, R8  \
+	ADDQ $n, R9  \
+	ADDQ $n, R10 \
+	ADDQ $n, R11

@@ -51,38 +51,7 @@ GLOBL ·scaleInf(SB), RODATA|NOPTR, $4
 DATA ·scaleNaN+0(SB)/4, $0x7fc00000
 GLOBL ·scaleNaN(SB), RODATA|NOPTR, $4
 
-// Arguments of the four-row products: weights in R8..R11, vector in SI, 16-element steps in CX, and
-// R12 the distance in bytes to the rows that will be wanted next.
-#define ROWS4 \
-	MOVQ out+0(FP), DI       \
-	MOVQ w+8(FP), R8         \
-	MOVQ stride+16(FP), AX   \
-	MOVQ ahead+24(FP), R12   \
-	MOVQ x+32(FP), SI        \
-	MOVQ steps+40(FP), CX    \
-	LEAQ (R8)(AX*1), R9      \
-	LEAQ (R9)(AX*1), R10     \
-	LEAQ (R10)(AX*1), R11    \
-	VPXORD Z0, Z0, Z0        \
-	VPXORD Z1, Z1, Z1        \
-	VPXORD Z2, Z2, Z2        \
-	VPXORD Z3, Z3, Z3
-
-#define NEXT4(n) \
-	ADDQ $n, R8  \
-	ADDQ $n, R9  \
-	ADDQ $n, R10 \
-	ADDQ $n, R11
-
-// One step of 16 elements of one row, in three encodings.
-#define F32STEP(off, row, x, acc) \
-	VFMADD231PS off(row), x, acc
-
-#define BF16STEP(off, row, x, tmp, acc) \
-	VPMOVZXWD off(row), tmp \
-	VPSLLD $16, tmp, tmp    \
-	VFMADD231PS tmp, x, acc
-
+// One step of 16 elements of one row.
 #define E4M3STEP(off, row, x, tmp, acc) \
 	VPMOVSXBD off(row), tmp  \
 	VPSLLD $20, tmp, tmp     \
@@ -138,69 +107,6 @@ TEXT ·xgetbv(SB), NOSPLIT, $0-4
 	XORL CX, CX
 	XGETBV
 	MOVL AX, ret+0(FP)
-	RET
-
-// func rows4F32AVX512(out *float32, w *byte, stride, ahead int, x *float32, steps int)
-TEXT ·rows4F32AVX512(SB), NOSPLIT, $0-48
-	ROWS4
-f32loop:
-	TESTQ CX, CX
-	JZ   f32done
-	PREFETCH4
-	VMOVUPS (SI), Z16
-	F32STEP(0, R8, Z16, Z0)
-	F32STEP(0, R9, Z16, Z1)
-	F32STEP(0, R10, Z16, Z2)
-	F32STEP(0, R11, Z16, Z3)
-	NEXT4(64)
-	ADDQ $64, SI
-	DECQ CX
-	JMP  f32loop
-f32done:
-	SUM4TO((DI))
-	VZEROUPPER
-	RET
-
-// func rows4BF16AVX512(out *float32, w *byte, stride, ahead int, x *float32, steps int)
-TEXT ·rows4BF16AVX512(SB), NOSPLIT, $0-48
-	ROWS4
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	SUBQ $2, CX
-	JL   bf16tail
-bf16loop:
-	PREFETCH4
-	VMOVUPS (SI), Z16
-	VMOVUPS 64(SI), Z17
-	BF16STEP(0, R8, Z16, Z18, Z0)
-	BF16STEP(32, R8, Z17, Z19, Z4)
-	BF16STEP(0, R9, Z16, Z20, Z1)
-	BF16STEP(32, R9, Z17, Z21, Z5)
-	BF16STEP(0, R10, Z16, Z22, Z2)
-	BF16STEP(32, R10, Z17, Z23, Z6)
-	BF16STEP(0, R11, Z16, Z24, Z3)
-	BF16STEP(32, R11, Z17, Z25, Z7)
-	NEXT4(64)
-	ADDQ $128, SI
-	SUBQ $2, CX
-	JGE  bf16loop
-bf16tail:
-	ADDQ $2, CX
-	JZ   bf16done
-	VMOVUPS (SI), Z16
-	BF16STEP(0, R8, Z16, Z18, Z0)
-	BF16STEP(0, R9, Z16, Z19, Z1)
-	BF16STEP(0, R10, Z16, Z20, Z2)
-	BF16STEP(0, R11, Z16, Z21, Z3)
-bf16done:
-	VADDPS Z4, Z0, Z0
-	VADDPS Z5, Z1, Z1
-	VADDPS Z6, Z2, Z2
-	VADDPS Z7, Z3, Z3
-	SUM4TO((DI))
-	VZEROUPPER
 	RET
 
 // func rows4E4M3AVX512(out *float32, w *byte, stride, ahead int, x *float32, steps int, scale *float32)

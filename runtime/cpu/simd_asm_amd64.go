@@ -1,12 +1,13 @@
 package cpu
 
 // routines are the assembly routines of one instruction set. Both sets agree on operands, on steps (16
-// elements; 128 of e2m1; 32 columns for mix4) and on results up to the order of float32 sums. They differ
-// in the order in which e2m1 elements are arranged. A routine reads and writes only what its steps cover.
+// elements or columns; 128 of e2m1; 8 scores) and on results up to the order of sums. They differ in the
+// order in which e2m1 elements are arranged. A routine reads and writes only what its steps cover.
 type routines struct {
 	name string
 
 	// rows4* multiply four rows, stride bytes apart, with one vector. Rows wanted next lie ahead bytes on.
+	// Those of F32 and BF16 sum runs of products in float64, eight products of a run to a float32 lane.
 	rows4F32  func(out *float32, w *byte, stride, ahead int, x *float32, steps int)
 	rows4BF16 func(out *float32, w *byte, stride, ahead int, x *float32, steps int)
 	rows4E4M3 func(out *float32, w *byte, stride, ahead int, x *float32, steps int, scale *float32)
@@ -25,11 +26,13 @@ type routines struct {
 	widenE2M1 func(dst *float32, src *byte, steps, ahead int, scale *byte)
 
 	tile4x4 func(out *[16]float32, a0, a1, a2, a3, b0, b1, b2, b3 *float32, steps int)
-	mix4    func(acc *float32, accStride int, p *float32, pStride int, v *float32, vStride, entries, steps int)
 	rate16  func(sums, dots *float32, weight float32, steps int)
 
-	peak16  func(x *float32, steps int) float32
-	weigh16 func(x *float32, steps int, scale, top float32) (sum float32)
+	// These widen to float64 and sum in it.
+	dtile4x4 func(out *[16]float64, a0, a1, a2, a3, b0, b1, b2, b3 *float32, steps int)
+	mix4     func(acc *float64, accStride int, p *float64, pStride int, v *float32, vStride, entries, steps int)
+	peak8    func(x *float64, steps int) float64
+	weigh8   func(x *float64, steps int, scale, top float64) (sum float64)
 
 	// arrangeE2M1 puts 128 elements in the order of rows4E2M1, e2m1x2, e2m1x4 and widenE2M1.
 	arrangeE2M1 func(dst, x *[128]float32)
@@ -50,10 +53,11 @@ var avx512Routines = routines{
 	widenE4M3:   widenE4M3AVX512,
 	widenE2M1:   widenE2M1AVX512,
 	tile4x4:     tile4x4AVX512,
+	dtile4x4:    dtile4x4AVX512,
 	mix4:        mix4AVX512,
 	rate16:      rate16AVX512,
-	peak16:      peak16AVX512,
-	weigh16:     weigh16AVX512,
+	peak8:       peak8AVX512,
+	weigh8:      weigh8AVX512,
 	arrangeE2M1: arrangeE2M1AVX512,
 }
 
@@ -72,10 +76,11 @@ var avx2Routines = routines{
 	widenE4M3:   widenE4M3AVX2,
 	widenE2M1:   widenE2M1AVX2,
 	tile4x4:     tile4x4AVX2,
+	dtile4x4:    dtile4x4AVX2,
 	mix4:        mix4AVX2,
 	rate16:      rate16AVX2,
-	peak16:      peak16AVX2,
-	weigh16:     weigh16AVX2,
+	peak8:       peak8AVX2,
+	weigh8:      weigh8AVX2,
 	arrangeE2M1: arrangeE2M1AVX2,
 }
 

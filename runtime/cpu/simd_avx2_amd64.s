@@ -69,11 +69,30 @@ GLOBL firstTwo<>(SB), RODATA|NOPTR, $32
 	VXORPS Y6, Y6, Y6        \
 	VXORPS Y7, Y7, Y7
 
-#define ADDPARTS \
-	VADDPS Y4, Y0, Y0        \
-	VADDPS Y5, Y1, Y1        \
-	VADDPS Y6, Y2, Y2        \
-	VADDPS Y7, Y3, Y3
+// Products of unquantised weights are summed as float32 in runs of 64 elements, eight to a lane of Y4..Y7,
+// and the runs as float64 in Y0..Y3.
+#define FOLD(part, lower, sum) \
+	VEXTRACTF128 $1, part, X9  \
+	VCVTPS2PD lower, Y8        \
+	VCVTPS2PD X9, Y9           \
+	VADDPD Y8, sum, sum        \
+	VADDPD Y9, sum, sum
+
+#define FOLD4 \
+	FOLD(Y4, X4, Y0)   \
+	FOLD(Y5, X5, Y1)   \
+	FOLD(Y6, X6, Y2)   \
+	FOLD(Y7, X7, Y3)
+
+// Lane sums of these to four floats.
+#define SUM4WIDE(mem) \
+	VHADDPD Y1, Y0, Y8               \
+	VHADDPD Y3, Y2, Y9               \
+	VPERM2F128 $0x20, Y9, Y8, Y10    \
+	VPERM2F128 $0x31, Y9, Y8, Y11    \
+	VADDPD Y11, Y10, Y10             \
+	VCVTPD2PSY Y10, X8               \
+	VMOVUPS X8, mem
 
 #define NEXT4(n) \
 	ADDQ $n, R8  \
@@ -87,6 +106,12 @@ GLOBL firstTwo<>(SB), RODATA|NOPTR, $32
 	PREFETCHT0 (R10)(R12*1)  \
 	PREFETCHT0 (R11)(R12*1)
 
+#define PREFETCH4AT(off) \
+	PREFETCHT0 off(R8)(R12*1)   \
+	PREFETCHT0 off(R9)(R12*1)   \
+	PREFETCHT0 off(R10)(R12*1)  \
+	PREFETCHT0 off(R11)(R12*1)
+
 #define BF16STEP(off, row, x, tmp, acc) \
 	VPMOVZXWD off(row), tmp  \
 	VPSLLD $16, tmp, tmp     \
@@ -96,13 +121,20 @@ GLOBL firstTwo<>(SB), RODATA|NOPTR, $32
 	E4M3(off(row), tmp)      \
 	VFMADD231PS tmp, x, acc
 
-// Eight elements from offset off against those of x from xo, four rows.
-#define BF16STEP4(off, xo, a0, a1, a2, a3) \
+// Eight elements from offset off against those of x (from xo), four rows.
+#define F32STEP4(off) \
+	VMOVUPS off(SI), Y8             \
+	VFMADD231PS off(R8), Y8, Y4     \
+	VFMADD231PS off(R9), Y8, Y5     \
+	VFMADD231PS off(R10), Y8, Y6    \
+	VFMADD231PS off(R11), Y8, Y7
+
+#define BF16STEP4(off, xo) \
 	VMOVUPS xo(SI), Y8              \
-	BF16STEP(off, R8, Y8, Y9, a0)   \
-	BF16STEP(off, R9, Y8, Y10, a1)  \
-	BF16STEP(off, R10, Y8, Y11, a2) \
-	BF16STEP(off, R11, Y8, Y12, a3)
+	BF16STEP(off, R8, Y8, Y9, Y4)   \
+	BF16STEP(off, R9, Y8, Y10, Y5)  \
+	BF16STEP(off, R10, Y8, Y11, Y6) \
+	BF16STEP(off, R11, Y8, Y12, Y7)
 
 #define E4M3STEP4(off, xo) \
 	VMOVUPS xo(SI), Y8              \
@@ -155,55 +187,80 @@ GLOBL firstTwo<>(SB), RODATA|NOPTR, $32
 // func rows4F32AVX2(out *float32, w *byte, stride, ahead int, x *float32, steps int)
 TEXT ·rows4F32AVX2(SB), NOSPLIT, $0-48
 	ROWS4
-	CLEARPARTS
+	SUBQ $4, CX
+	JL   f32tail
 f32loop:
-	TESTQ CX, CX
+	CLEARPARTS
+	PREFETCH4AT(0)
+	F32STEP4(0)
+	F32STEP4(32)
+	PREFETCH4AT(64)
+	F32STEP4(64)
+	F32STEP4(96)
+	PREFETCH4AT(128)
+	F32STEP4(128)
+	F32STEP4(160)
+	PREFETCH4AT(192)
+	F32STEP4(192)
+	F32STEP4(224)
+	FOLD4
+	NEXT4(256)
+	ADDQ $256, SI
+	SUBQ $4, CX
+	JGE  f32loop
+f32tail:
+	ADDQ $4, CX
 	JZ   f32done
-	PREFETCH4
-	VMOVUPS (SI), Y8
-	VMOVUPS 32(SI), Y9
-	VFMADD231PS (R8), Y8, Y0
-	VFMADD231PS (R9), Y8, Y1
-	VFMADD231PS (R10), Y8, Y2
-	VFMADD231PS (R11), Y8, Y3
-	VFMADD231PS 32(R8), Y9, Y4
-	VFMADD231PS 32(R9), Y9, Y5
-	VFMADD231PS 32(R10), Y9, Y6
-	VFMADD231PS 32(R11), Y9, Y7
+	CLEARPARTS
+f32one:
+	F32STEP4(0)
+	F32STEP4(32)
 	NEXT4(64)
 	ADDQ $64, SI
 	DECQ CX
-	JMP  f32loop
+	JNZ  f32one
+	FOLD4
 f32done:
-	ADDPARTS
-	SUM4OF(Y0, Y1, Y2, Y3, (DI))
+	SUM4WIDE((DI))
 	VZEROUPPER
 	RET
 
 // func rows4BF16AVX2(out *float32, w *byte, stride, ahead int, x *float32, steps int)
 TEXT ·rows4BF16AVX2(SB), NOSPLIT, $0-48
 	ROWS4
-	CLEARPARTS
-	SUBQ $2, CX
+	SUBQ $4, CX
 	JL   bf16tail
 bf16loop:
-	PREFETCH4
-	BF16STEP4(0, 0, Y0, Y1, Y2, Y3)
-	BF16STEP4(16, 32, Y4, Y5, Y6, Y7)
-	BF16STEP4(32, 64, Y0, Y1, Y2, Y3)
-	BF16STEP4(48, 96, Y4, Y5, Y6, Y7)
-	NEXT4(64)
-	ADDQ $128, SI
-	SUBQ $2, CX
+	CLEARPARTS
+	PREFETCH4AT(0)
+	BF16STEP4(0, 0)
+	BF16STEP4(16, 32)
+	BF16STEP4(32, 64)
+	BF16STEP4(48, 96)
+	PREFETCH4AT(64)
+	BF16STEP4(64, 128)
+	BF16STEP4(80, 160)
+	BF16STEP4(96, 192)
+	BF16STEP4(112, 224)
+	FOLD4
+	NEXT4(128)
+	ADDQ $256, SI
+	SUBQ $4, CX
 	JGE  bf16loop
 bf16tail:
-	ADDQ $2, CX
+	ADDQ $4, CX
 	JZ   bf16done
-	BF16STEP4(0, 0, Y0, Y1, Y2, Y3)
-	BF16STEP4(16, 32, Y4, Y5, Y6, Y7)
+	CLEARPARTS
+bf16one:
+	BF16STEP4(0, 0)
+	BF16STEP4(16, 32)
+	NEXT4(32)
+	ADDQ $64, SI
+	DECQ CX
+	JNZ  bf16one
+	FOLD4
 bf16done:
-	ADDPARTS
-	SUM4OF(Y0, Y1, Y2, Y3, (DI))
+	SUM4WIDE((DI))
 	VZEROUPPER
 	RET
 

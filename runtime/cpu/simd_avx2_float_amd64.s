@@ -20,11 +20,6 @@
 	VFMADD231PS Y12, Y9, Y6      \
 	VFMADD231PS Y13, Y9, Y7
 
-#define MIXROW(mem, c0, c1) \
-	VBROADCASTSS mem, Y10    \
-	VFMADD231PS Y8, Y10, c0  \
-	VFMADD231PS Y9, Y10, c1
-
 // The bf16 nearest to each lane, ties to even; finite values only.
 #define ROUNDBF16(v, tmp) \
 	VPSRLD $16, v, tmp       \
@@ -80,60 +75,6 @@ tiledone:
 	MOVQ a3+32(FP), R9
 	DECQ R10
 	JNZ  tilepass
-	VZEROUPPER
-	RET
-
-// func mix4AVX2(acc *float32, accStride int, p *float32, pStride int, v *float32,
-//	vStride, entries, steps int)
-// acc[i] += sum over e of p[i][e]·v[e], for four rows i, in steps of 32 columns. Strides are in bytes.
-TEXT ·mix4AVX2(SB), NOSPLIT, $0-64
-	MOVQ acc+0(FP), DI
-	MOVQ accStride+8(FP), AX
-	LEAQ (AX)(AX*2), BX
-	MOVQ pStride+24(FP), DX
-	LEAQ (DX)(DX*2), R13
-	MOVQ v+32(FP), R8
-	MOVQ vStride+40(FP), R9
-	MOVQ steps+56(FP), R10
-	ADDQ R10, R10
-mixcols:
-	TESTQ R10, R10
-	JZ   mixdone
-	VMOVUPS (DI), Y0
-	VMOVUPS 32(DI), Y1
-	VMOVUPS (DI)(AX*1), Y2
-	VMOVUPS 32(DI)(AX*1), Y3
-	VMOVUPS (DI)(AX*2), Y4
-	VMOVUPS 32(DI)(AX*2), Y5
-	VMOVUPS (DI)(BX*1), Y6
-	VMOVUPS 32(DI)(BX*1), Y7
-	MOVQ p+16(FP), SI
-	MOVQ entries+48(FP), CX
-	MOVQ R8, R11
-mixentries:
-	VMOVUPS (R11), Y8
-	VMOVUPS 32(R11), Y9
-	MIXROW((SI), Y0, Y1)
-	MIXROW((SI)(DX*1), Y2, Y3)
-	MIXROW((SI)(DX*2), Y4, Y5)
-	MIXROW((SI)(R13*1), Y6, Y7)
-	ADDQ R9, R11
-	ADDQ $4, SI
-	DECQ CX
-	JNZ  mixentries
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, (DI)(AX*1)
-	VMOVUPS Y3, 32(DI)(AX*1)
-	VMOVUPS Y4, (DI)(AX*2)
-	VMOVUPS Y5, 32(DI)(AX*2)
-	VMOVUPS Y6, (DI)(BX*1)
-	VMOVUPS Y7, 32(DI)(BX*1)
-	ADDQ $64, DI
-	ADDQ $64, R8
-	DECQ R10
-	JMP  mixcols
-mixdone:
 	VZEROUPPER
 	RET
 

@@ -42,16 +42,19 @@ func widenE2M1AVX512(dst *float32, src *byte, steps, ahead int, scale *byte)
 func tile4x4AVX512(out *[16]float32, a0, a1, a2, a3, b0, b1, b2, b3 *float32, steps int)
 
 //go:noescape
-func mix4AVX512(acc *float32, accStride int, p *float32, pStride int, v *float32, vStride, entries, steps int)
+func dtile4x4AVX512(out *[16]float64, a0, a1, a2, a3, b0, b1, b2, b3 *float32, steps int)
+
+//go:noescape
+func mix4AVX512(acc *float64, accStride int, p *float64, pStride int, v *float32, vStride, entries, steps int)
 
 //go:noescape
 func rate16AVX512(sums, dots *float32, weight float32, steps int)
 
 //go:noescape
-func peak16AVX512(x *float32, steps int) float32
+func peak8AVX512(x *float64, steps int) float64
 
 //go:noescape
-func weigh16AVX512(x *float32, steps int, scale, top float32) (sum float32)
+func weigh8AVX512(x *float64, steps int, scale, top float64) (sum float64)
 
 //go:noescape
 func rows4F32AVX2(out *float32, w *byte, stride, ahead int, x *float32, steps int)
@@ -93,13 +96,16 @@ func widenE2M1AVX2(dst *float32, src *byte, steps, ahead int, scale *byte)
 func tile4x4AVX2(out *[16]float32, a0, a1, a2, a3, b0, b1, b2, b3 *float32, steps int)
 
 //go:noescape
-func mix4AVX2(acc *float32, accStride int, p *float32, pStride int, v *float32, vStride, entries, steps int)
+func dtile4x4AVX2(out *[16]float64, a0, a1, a2, a3, b0, b1, b2, b3 *float32, steps int)
+
+//go:noescape
+func mix4AVX2(acc *float64, accStride int, p *float64, pStride int, v *float32, vStride, entries, steps int)
 
 //go:noescape
 func rate16AVX2(sums, dots *float32, weight float32, steps int)
 
 //go:noescape
-func peak16AVX2(x *float32, steps int) float32
+func peak8AVX2(x *float64, steps int) float64
 
 //go:noescape
-func weigh16AVX2(x *float32, steps int, scale, top float32) (sum float32)
+func weigh8AVX2(x *float64, steps int, scale, top float64) (sum float64)

@@ -1,6 +1,6 @@
 #include "textflag.h"
 
-// Kernels on float32 operands: blocks of dot products, weighted sums of rows, index scores.
+// Kernels on float32 operands: blocks of dot products, index scores.
 
 #define TILEROW(a, c0, c1, c2, c3) \
 	VFMADD231PS Z20, a, c0 \
@@ -19,11 +19,6 @@
 	VUNPCKLPD Z25, Z24, Z26  \
 	VUNPCKHPD Z25, Z24, Z27  \
 	VADDPS Z27, Z26, dst
-
-#define MIXROW(mem, c0, c1) \
-	VBROADCASTSS mem, Z18    \
-	VFMADD231PS Z16, Z18, c0 \
-	VFMADD231PS Z17, Z18, c1
 
 // The bf16 nearest to each lane, ties to even; finite values only.
 #define ROUNDBF16(v, tmp) \
@@ -95,59 +90,6 @@ tiledone:
 	VADDPS Z23, Z22, Z22
 	MOVQ out+0(FP), DI
 	VMOVUPS Z22, (DI)
-	VZEROUPPER
-	RET
-
-// func mix4AVX512(acc *float32, accStride int, p *float32, pStride int, v *float32,
-//	vStride, entries, steps int)
-// acc[i] += sum over e of p[i][e]·v[e], for four rows i, in steps of 32 columns. Strides are in bytes.
-TEXT ·mix4AVX512(SB), NOSPLIT, $0-64
-	MOVQ acc+0(FP), DI
-	MOVQ accStride+8(FP), AX
-	LEAQ (AX)(AX*2), BX
-	MOVQ pStride+24(FP), DX
-	LEAQ (DX)(DX*2), R13
-	MOVQ v+32(FP), R8
-	MOVQ vStride+40(FP), R9
-	MOVQ steps+56(FP), R10
-mixcols:
-	TESTQ R10, R10
-	JZ   mixdone
-	VMOVUPS (DI), Z0
-	VMOVUPS 64(DI), Z1
-	VMOVUPS (DI)(AX*1), Z2
-	VMOVUPS 64(DI)(AX*1), Z3
-	VMOVUPS (DI)(AX*2), Z4
-	VMOVUPS 64(DI)(AX*2), Z5
-	VMOVUPS (DI)(BX*1), Z6
-	VMOVUPS 64(DI)(BX*1), Z7
-	MOVQ p+16(FP), SI
-	MOVQ entries+48(FP), CX
-	MOVQ R8, R11
-mixentries:
-	VMOVUPS (R11), Z16
-	VMOVUPS 64(R11), Z17
-	MIXROW((SI), Z0, Z1)
-	MIXROW((SI)(DX*1), Z2, Z3)
-	MIXROW((SI)(DX*2), Z4, Z5)
-	MIXROW((SI)(R13*1), Z6, Z7)
-	ADDQ R9, R11
-	ADDQ $4, SI
-	DECQ CX
-	JNZ  mixentries
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, 64(DI)
-	VMOVUPS Z2, (DI)(AX*1)
-	VMOVUPS Z3, 64(DI)(AX*1)
-	VMOVUPS Z4, (DI)(AX*2)
-	VMOVUPS Z5, 64(DI)(AX*2)
-	VMOVUPS Z6, (DI)(BX*1)
-	VMOVUPS Z7, 64(DI)(BX*1)
-	ADDQ $128, DI
-	ADDQ $128, R8
-	DECQ R10
-	JMP  mixcols
-mixdone:
 	VZEROUPPER
 	RET
 

@@ -64,15 +64,17 @@ func TestFloatKernelsStayInsideTheirSlices(t *testing.T) {
 			at := [4]int{3 * n, 2 * n, n, 0}
 			var out [16]float32
 			active.tile(&out, a, &at, b, &at, n)
-			p := guardedCopy(t, random32(r, 4*3))
+			var wide [16]float64
+			active.dtile(&wide, a, &at, b, &at, n)
+			acc, p := guardedCopy(t, random64(r, 4*n)), guardedCopy(t, random64(r, 4*3))
 			for rows := 1; rows <= 4; rows++ {
-				active.mix(a[(4-rows)*n:], n, p[(4-rows)*3:], 3, rows, b[n:], 3, n)
+				active.mix(acc[(4-rows)*n:], n, p[(4-rows)*3:], 3, rows, b[n:], 3, n)
 			}
 			active.rate(a[:n], b[3*n:], 0.5)
 			active.rate(a[3*n:], b[3*n:], 0.5)
 			active.half(a[3*n:], guarded[uint16](t, n))
 			if n%scoreStep == 0 {
-				active.weigh(a[3*n:], 1, active.peak(a[3*n:]))
+				active.weigh(acc[3*n:], 1, active.peak(acc[3*n:]))
 			}
 		}
 	})
