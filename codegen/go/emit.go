@@ -34,6 +34,15 @@ func (e *emitter) kernel(name string, args ...jen.Code) {
 	e.statement(call(selector("m."+name), args...), "")
 }
 
+// wide is the ending of the kernels that pass unrounded mixing weights; pre is the hc_pre that makes them, nil
+// where they are parameters.
+func (e *emitter) wide(pre *ir.Instr) string {
+	if pre != nil && unrounded(e.p.f, pre) {
+		return "64"
+	}
+	return ""
+}
+
 // function calls a function of package cpu.
 func (e *emitter) function(name string, args ...jen.Code) {
 	e.statement(call(e.g.cpu(name), args...), "")

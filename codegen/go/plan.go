@@ -186,6 +186,9 @@ func (p *plan) variable(v *ir.Value) *variable {
 	}
 	size := p.g.sizes.product(v.Type.Dims)
 	x := &variable{repr: reprOf(v), size: size, sizeKey: size.code.GoString(), bytes: bytes}
+	if v.Def != nil && v != v.Def.Results[0] && unrounded(p.f, v.Def) {
+		x.repr, x.bytes = doubles, 2*bytes
+	}
 	x.types = []string{p.g.m.PrintType(v.Type)}
 	if named(v) {
 		x.base = base(v.Name)

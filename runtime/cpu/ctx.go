@@ -8,7 +8,8 @@ type Ctx struct {
 	workers []scratch // one for each worker
 	mul     multiplication
 	buf     struct {
-		x, a []float32
+		x    []float32
+		wide []float64
 		keys []uint64
 	}
 }

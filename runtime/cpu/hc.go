@@ -8,14 +8,25 @@ import "math"
 // iters Sinkhorn iterations.
 func (c *Ctx) HCPre(y, post, comb, x []float32, fn *Matrix, scale, base []float32,
 	hc, width, iters int, normEps, hcEps float32) {
+	hcPre(c, y, post, comb, x, fn, scale, base, hc, width, iters, normEps, hcEps)
+}
+
+// HCPre64 is HCPre that yields post and comb unrounded, for HCPost64.
+func (c *Ctx) HCPre64(y []float32, post, comb []float64, x []float32, fn *Matrix, scale, base []float32,
+	hc, width, iters int, normEps, hcEps float32) {
+	hcPre(c, y, post, comb, x, fn, scale, base, hc, width, iters, normEps, hcEps)
+}
+
+func hcPre[F float32 | float64](c *Ctx, y []float32, post, comb []F, x []float32, fn *Matrix, scale, base []float32,
+	hc, width, iters int, normEps, hcEps float32) {
 	rows := rowsOf("HCPre", x, hc*width)
 	need("HCPre", "y", len(y), rows*width)
 	need("HCPre", "post", len(post), rows*hc)
 	need("HCPre", "comb", len(comb), rows*hc*hc)
 	n := (2 + hc) * hc
 	need("HCPre", "fn", fn.N, n)
-	mixes := grow(&c.buf.a, rows*n)
-	c.Linear(mixes, x, fn, false)
+	mixes := grow(&c.buf.wide, rows*n)
+	c.linearWide(mixes, x, fn)
 	c.eachRow(rows, hc*width, func(id, lo, hi int) {
 		f := grow(&c.workers[id].f, hc+hc*hc)
 		pre, square := f[:hc], f[hc:]
@@ -23,18 +34,18 @@ func (c *Ctx) HCPre(y, post, comb, x []float32, fn *Matrix, scale, base []float3
 			streams, m := x[r*hc*width:(r+1)*hc*width], mixes[r*n:(r+1)*n]
 			g := inverseRMS(streams, normEps)
 			mix := func(i, part int) float64 {
-				return float64(m[i])*g*float64(scale[part]) + float64(base[i])
+				return m[i]*g*float64(scale[part]) + float64(base[i])
 			}
 			for j := range hc {
 				pre[j] = sigmoid(mix(j, 0)) + float64(hcEps)
-				post[r*hc+j] = float32(2 * sigmoid(mix(hc+j, 1)))
+				post[r*hc+j] = F(2 * sigmoid(mix(hc+j, 1)))
 			}
 			for i := range square {
 				square[i] = mix(2*hc+i, 2)
 			}
 			sinkhorn(square, hc, iters, float64(hcEps))
 			for i, v := range square {
-				comb[r*hc*hc+i] = float32(v)
+				comb[r*hc*hc+i] = F(v)
 			}
 			weighStreams(y[r*width:(r+1)*width], streams, pre)
 		}
@@ -48,15 +59,15 @@ func (c *Ctx) HCHead(dst, x []float32, fn *Matrix, scale, base []float32,
 	rows := rowsOf("HCHead", x, hc*width)
 	need("HCHead", "dst", len(dst), rows*width)
 	need("HCHead", "fn", fn.N, hc)
-	mixes := grow(&c.buf.a, rows*hc)
-	c.Linear(mixes, x, fn, false)
+	mixes := grow(&c.buf.wide, rows*hc)
+	c.linearWide(mixes, x, fn)
 	c.eachRow(rows, hc*width, func(id, lo, hi int) {
 		pre := grow(&c.workers[id].f, hc)
 		for r := lo; r < hi; r++ {
 			streams := x[r*hc*width : (r+1)*hc*width]
 			g := inverseRMS(streams, normEps)
 			for j := range pre {
-				m := float64(mixes[r*hc+j]) * g
+				m := mixes[r*hc+j] * g
 				pre[j] = sigmoid(m*float64(scale[0])+float64(base[j])) + float64(hcEps)
 			}
 			weighStreams(dst[r*width:(r+1)*width], streams, pre)
@@ -67,6 +78,15 @@ func (c *Ctx) HCHead(dst, x []float32, fn *Matrix, scale, base []float32,
 // HCPost writes the new residual streams: stream k of dst is post[k]·y + sum over j of comb[j,k]·x[j], bf16
 // (spec §4). y is [r,width], x and dst are [r,hc,width]. dst must not be x.
 func (c *Ctx) HCPost(dst, y, x, post, comb []float32, hc, width int) {
+	hcPost(c, dst, y, x, post, comb, hc, width)
+}
+
+// HCPost64 is HCPost with what HCPre64 yields.
+func (c *Ctx) HCPost64(dst, y, x []float32, post, comb []float64, hc, width int) {
+	hcPost(c, dst, y, x, post, comb, hc, width)
+}
+
+func hcPost[F float32 | float64](c *Ctx, dst, y, x []float32, post, comb []F, hc, width int) {
 	rows := rowsOf("HCPost", y, width)
 	need("HCPost", "x", len(x), rows*hc*width)
 	need("HCPost", "dst", len(dst), len(x))

@@ -30,7 +30,8 @@ type multiplication struct {
 	n, k, ld int
 	block    int // rows in one unit of work
 	round    bool
-	exact    bool // sum in float64 where panels are multiplied
+	exact    bool      // sum in float64 where panels are multiplied
+	wide     []float64 // where results go unrounded instead of dst; nil for dst
 	body     func(worker, lo, hi int)
 }
 
@@ -45,6 +46,14 @@ func (c *Ctx) Linear(dst, x []float32, w *Matrix, round bool) {
 	c.mul.products = append(c.mul.products[:0], product{w, 0, pairs})
 	c.mul.exact = !round
 	c.multiply(dst, x, w.Enc, w.N, w.K, round)
+}
+
+// linearWide is Linear with sums and results in float64.
+func (c *Ctx) linearWide(dst []float64, x []float32, w *Matrix) {
+	c.mul.products = append(c.mul.products[:0], product{w, 0, c.identityPairs(len(x)/w.K, 1, 0)})
+	c.mul.exact, c.mul.wide = true, dst
+	c.multiply(nil, x, w.Enc, w.N, w.K, false)
+	c.mul.wide = nil
 }
 
 // GroupedLinear applies to each of groups parts of a row its own share of the weight: x is
@@ -106,7 +115,7 @@ func (c *Ctx) multiplyBlocks(id, lo, hi int) {
 		p := &m.products[i/perProduct]
 		n0 := i % perProduct * m.block
 		n1 := min(n0+m.block, m.n)
-		if len(p.rows) <= fewRows {
+		if len(p.rows) <= fewRows && m.wide == nil {
 			m.direct(s, p, n0, n1)
 		} else {
 			m.widened(s, p, n0, n1)
@@ -139,6 +148,12 @@ func (m *multiplication) direct(s *scratch, p *product, n0, n1 int) {
 
 // store writes finished sums, each times gain, to columns n and following of a destination row.
 func store[F float32 | float64](m *multiplication, sums []F, row rowPair, n int, gain float64) {
+	if m.wide != nil {
+		for i, sum := range sums {
+			m.wide[int(row.dst)*m.n+n+i] = float64(sum) * gain
+		}
+		return
+	}
 	dst := m.dst[int(row.dst)*m.n+n:][:len(sums)]
 	for i, sum := range sums {
 		dst[i] = narrowed(float64(sum)*gain, m.round)

@@ -4,13 +4,17 @@ package host
 // The zero Arena is empty. Slots grow when a larger value comes and never shrink, so that a loop over calls of
 // equal size allocates in its first round only.
 type Arena struct {
-	floats [][]float32
-	ints   [][]int32
-	halves [][]uint16
+	floats  [][]float32
+	doubles [][]float64
+	ints    [][]int32
+	halves  [][]uint16
 }
 
 // Floats returns n float32 of a slot; contents are arbitrary.
 func (a *Arena) Floats(slot, n int) []float32 { return take(&a.floats, slot, n) }
+
+// Doubles returns n float64 of a slot; contents are arbitrary.
+func (a *Arena) Doubles(slot, n int) []float64 { return take(&a.doubles, slot, n) }
 
 // Ints returns n int32 of a slot; contents are arbitrary.
 func (a *Arena) Ints(slot, n int) []int32 { return take(&a.ints, slot, n) }

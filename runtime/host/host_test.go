@@ -317,6 +317,7 @@ func TestArenaSharesAndGrows(t *testing.T) {
 	require.Equal(t, float32(5), x[0])
 	require.Len(t, a.Floats(1, 100), 100)
 	require.Len(t, a.Ints(0, 3), 3)
+	require.Len(t, a.Doubles(0, 3), 3)
 	require.Len(t, a.Halves(2, 3), 3)
 	require.Zero(t, testing.AllocsPerRun(10, func() { a.Floats(1, 50) }))
 	require.Equal(t, []int{7, 7, 7}, Fill([]int{1}, 3, 7))
