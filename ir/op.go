@@ -58,14 +58,10 @@ type Op struct {
 	Eval func(*Eval) // otherwise: the reference result, in exact arithmetic, unrounded
 	// Collective is the reference result where ranks meet: one Eval for each rank.
 	Collective func(ranks []*Eval)
-	Test       func() []Example // operands to try the op with, besides what models do; may be nil
 
 	sig  *signature
 	body *Expr
 }
-
-// Example is one IR instruction, as text, that a test parses, infers and runs.
-type Example struct{ Params, Instr string }
 
 // AttrKind is the kind of an attribute's value.
 type AttrKind uint8

@@ -27,7 +27,7 @@ func (f *Inference) sharding() error {
 			switch {
 			case contains(f.Op.Whole, letter):
 				return f.Errorf(f.by[letter], "%s needs axis %s (%s) whole, but it is split into %d", f.Op.Name, letter, d.Name, d.Split)
-			case f.Op.sig.keeps(letter), f.Op.Class == View: // a view's own rule looks at its axes
+			case f.Op.sig.keeps(letter), f.Op.Class == View && f.Op.sig.many(letter): // a view's own rule looks at its axes
 			case !contains(f.Op.Sum, letter):
 				return f.Errorf(f.by[letter], "%s neither keeps axis %s (%s) nor sums over it, and it is split into %d",
 					f.Op.Name, letter, d.Name, d.Split)
@@ -78,6 +78,18 @@ func (s *signature) keeps(letter string) bool {
 	for _, t := range s.out {
 		for _, a := range t.axes {
 			if a.name == letter {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// many reports whether the letter stands for any number of axes.
+func (s *signature) many(letter string) bool {
+	for _, t := range s.in {
+		for _, a := range t.axes {
+			if a.name == letter && a.many {
 				return true
 			}
 		}

@@ -276,14 +276,20 @@ func evaluate(in *ir.Instr, ranks []*ir.Eval) error {
 		in.Op.Collective(ranks)
 		return nil
 	}
-	body := in.Op.PointwiseBody()
 	for _, e := range ranks {
-		if body == nil {
-			in.Op.Eval(e)
-		} else if err := pointwise(in, body, e); err != nil {
+		if err := Evaluate(in, e); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// Evaluate fills the results of an instruction that is no collective, unrounded, on one rank.
+func Evaluate(in *ir.Instr, e *ir.Eval) error {
+	if body := in.Op.PointwiseBody(); body != nil {
+		return pointwise(in, body, e)
+	}
+	in.Op.Eval(e)
 	return nil
 }
 

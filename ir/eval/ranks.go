@@ -11,7 +11,7 @@ func (m *Machine) cut(at part, whole *ir.Tensor) *ir.Tensor {
 	t := whole
 	for axis, d := range at.weight.Value.Type.Dims {
 		if d.Split > 0 {
-			t = cutAxis(t, axis, at.rank, d.Split)
+			t = Cut(t, axis, at.rank, d.Split)
 		}
 	}
 	if t != whole {
@@ -20,8 +20,8 @@ func (m *Machine) cut(at part, whole *ir.Tensor) *ir.Tensor {
 	return t
 }
 
-// cutAxis keeps part r of n along one axis. Of a lazy tensor only the first axis can be cut.
-func cutAxis(t *ir.Tensor, axis, r, n int) *ir.Tensor {
+// Cut returns part r of n of a tensor along one axis. Of a lazy tensor only the first axis can be cut.
+func Cut(t *ir.Tensor, axis, r, n int) *ir.Tensor {
 	out := &ir.Tensor{Elem: t.Elem, Shape: append([]int(nil), t.Shape...)}
 	out.Shape[axis] /= n
 	if t.Lazy != nil {
