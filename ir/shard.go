@@ -25,10 +25,10 @@ func (f *Inference) sharding() error {
 				continue
 			}
 			switch {
-			case contains(f.Op.Whole, letter):
+			case f.Op.NeedsWhole(letter):
 				return f.Errorf(f.by[letter], "%s needs axis %s (%s) whole, but it is split into %d", f.Op.Name, letter, d.Name, d.Split)
 			case f.Op.sig.keeps(letter), f.Op.Class == View && f.Op.sig.many(letter): // a view's own rule looks at its axes
-			case !contains(f.Op.Sum, letter):
+			case !f.Op.Sums(letter):
 				return f.Errorf(f.by[letter], "%s neither keeps axis %s (%s) nor sums over it, and it is split into %d",
 					f.Op.Name, letter, d.Name, d.Split)
 			case f.Op.sig.indexed(letter) >= 0 && partial == NotPartial:
@@ -63,15 +63,11 @@ func (f *Inference) sharding() error {
 	return nil
 }
 
-// contains reports whether a list of axis letters, separated by spaces, holds one.
-func contains(letters, letter string) bool {
-	for _, l := range strings.Fields(letters) {
-		if l == letter {
-			return true
-		}
-	}
-	return false
-}
+// NeedsWhole reports whether the op cannot take the axis of a letter split.
+func (o *Op) NeedsWhole(letter string) bool { return slices.Contains(strings.Fields(o.Whole), letter) }
+
+// Sums reports whether the op sums over the axis of a letter, so that parts of it yield parts of the result.
+func (o *Op) Sums(letter string) bool { return slices.Contains(strings.Fields(o.Sum), letter) }
 
 // keeps reports whether a result has the axis.
 func (s *signature) keeps(letter string) bool {
@@ -128,17 +124,14 @@ func (in *Instr) LocalIndices() map[int]int {
 	return out
 }
 
-// axis finds the axis of an operand that a letter of the signature stands for, if the operand's pattern has no
-// axes of variable number.
+// axis finds the axis of an operand that a letter of the signature stands for.
 func (in *Instr) axis(letter string) (Dim, bool) {
-	for i, t := range in.Op.sig.in {
-		if i >= len(in.Args) || in.Args[i] == nil || len(t.axes) != len(in.Args[i].Type.Dims) {
+	for i, a := range in.Args {
+		if a == nil {
 			continue
 		}
-		for j, a := range t.axes {
-			if a.name == letter && !a.many {
-				return in.Args[i].Type.Dims[j], true
-			}
+		if j := slices.Index(in.Letters(i), letter); j >= 0 {
+			return a.Type.Dims[j], true
 		}
 	}
 	return Dim{}, false

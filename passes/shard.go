@@ -11,7 +11,7 @@ import (
 
 // shard splits weights and values over the ranks of a mesh and puts collectives where a result is a part of a
 // sum or a whole axis is needed. What can be split follows from the ops' signatures: an axis of a weight is a
-// candidate if everything that is made of it keeps it until an op sums over it (see candidate). The module
+// candidate if everything that is made of it keeps it until an op sums over it (see path). The module
 // becomes the program of one rank, the same on all.
 func shard(m *ir.Module, opts Options) error {
 	if opts.TP < 2 || isSharded(m) {
@@ -47,7 +47,7 @@ type sharder struct {
 	n     int
 	uses  map[*ir.Value][]use
 	of    map[*ir.Value]*ir.Weight
-	split map[*ir.Value]int // weights to be split, with the axis
+	split map[*ir.Value]bool // weights to be split along their first axis
 }
 
 // use is one place where a value is an operand.
@@ -58,7 +58,7 @@ type use struct {
 }
 
 func newSharder(m *ir.Module, n int) *sharder {
-	s := &sharder{m: m, n: n, uses: map[*ir.Value][]use{}, of: map[*ir.Value]*ir.Weight{}, split: map[*ir.Value]int{}}
+	s := &sharder{m: m, n: n, uses: map[*ir.Value][]use{}, of: map[*ir.Value]*ir.Weight{}, split: map[*ir.Value]bool{}}
 	for _, set := range m.Params {
 		for _, w := range set.Weights {
 			s.of[w.Value] = w
@@ -82,11 +82,14 @@ func newSharder(m *ir.Module, n int) *sharder {
 // plan decides which weights are split along their first axis, and refuses degrees for which one of them cannot
 // be: all reasons in one answer.
 func (s *sharder) plan() error {
-	var list diag.List
+	var all []*diag.Diagnostic
 	for _, r := range s.reasons() {
-		list.Add(diag.New(r.at, "shard1", "%s", r.Text))
+		all = append(all, diag.New(r.at, "shard1", "%s", r.Text))
 	}
-	return list.Err()
+	if all == nil {
+		return nil
+	}
+	return &diag.Errors{Items: all} // not a diag.List, which stops at ten
 }
 
 // Reason says why a model cannot be split over a number of ranks.
@@ -117,7 +120,7 @@ func (s *sharder) reasons() []Reason {
 					out = append(out, Reason{v.Name, text, v.Span})
 				}
 			}
-			s.split[v] = 0
+			s.split[v] = true
 		}
 	}
 	return out
@@ -206,10 +209,12 @@ func (r *rewrite) instr(in *ir.Instr) error {
 	return nil
 }
 
-// replace lets later uses see w, under the trace of v.
+// replace lets later uses see w instead of a result v of in, and traces too where v is what they record.
 func (r *rewrite) replace(v, w *ir.Value, in *ir.Instr) {
 	r.instead[v] = w
-	w.Def.Trace, in.Trace = in.Trace, ""
+	if v == in.Results[0] {
+		w.Def.Trace, in.Trace = in.Trace, ""
+	}
 }
 
 // weights gives the instruction's weights their split types: those of the plan along their first axis, others
@@ -219,13 +224,13 @@ func (r *rewrite) weights(in *ir.Instr) {
 		if a == nil || a.Kind != ir.WeightValue || isSplit(a.Type) {
 			continue
 		}
-		if axis, ok := r.split[a]; ok {
-			splitAxis(a, axis, r.n)
+		if r.split[a] {
+			splitAxis(a, 0, r.n)
 			continue
 		}
 		mine := in.Letters(i)
 		for j, other := range in.Args {
-			if other == nil || j == i || other.Kind == ir.WeightValue && r.split[other] != 0 {
+			if other == nil || j == i {
 				continue
 			}
 			for k, l := range in.Letters(j) {

@@ -3,7 +3,6 @@ package passes
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"flagc/ir"
 	"flagc/ir/ops"
@@ -56,7 +55,7 @@ func (p *path) through(u use, axis int) bool {
 		return false
 	}
 	letter, nth := letters[axis], occurrence(letters, axis)
-	if holds(in.Op.Whole, letter) {
+	if in.Op.NeedsWhole(letter) {
 		return false
 	}
 	if block := in.Attrs.Int("block"); block > 0 && axis == len(letters)-1 {
@@ -64,8 +63,9 @@ func (p *path) through(u use, axis int) bool {
 	}
 	p.partners(in, u.operand, letter, v.Type.Dims[axis].Name)
 	for i, r := range in.Results {
-		for j, l := range in.ResultLetters(i) {
-			if l == letter && occurrence(in.ResultLetters(i), j) == nth {
+		theirs := in.ResultLetters(i)
+		for j, l := range theirs {
+			if l == letter && occurrence(theirs, j) == nth {
 				p.anchored = p.anchored || in.Op.Class == ir.Contraction && !hasMatrix(in)
 				return p.value(r, j)
 			}
@@ -73,7 +73,7 @@ func (p *path) through(u use, axis int) bool {
 	}
 	// Nothing keeps the axis. A pair of projections with nothing between them but pointwise work, as in the
 	// shared expert, stays whole: splitting it would cost a collective of its own.
-	return holds(in.Op.Sum, letter) && (p.anchored || v.Kind == ir.WeightValue || !hasMatrix(in))
+	return in.Op.Sums(letter) && (p.anchored || v.Kind == ir.WeightValue || !hasMatrix(in))
 }
 
 // partners holds the weights that an instruction multiplies a split axis with against the scale blocks that they
@@ -157,14 +157,4 @@ func occurrence(letters []string, i int) int {
 		}
 	}
 	return n
-}
-
-// holds reports whether a list of axis letters, separated by spaces, holds one.
-func holds(list, letter string) bool {
-	for _, l := range strings.Fields(list) {
-		if l == letter {
-			return true
-		}
-	}
-	return false
 }

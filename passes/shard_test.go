@@ -5,22 +5,17 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"flagc/frontend"
 	"flagc/internal/golden"
+	"flagc/internal/goldens"
 	"flagc/ir"
 	"flagc/ir/ops"
-	"flagc/models/deepseekv4"
 	"flagc/passes"
 	"flagc/targets"
 )
 
+// elaborate expands a built-in model.
 func elaborate(t *testing.T, name string) *ir.Module {
-	file, text := deepseekv4.Source()
-	config, ok := deepseekv4.Config(name)
-	require.True(t, ok)
-	m, err := frontend.Elaborate(frontend.Source{Name: file, Text: text},
-		frontend.Source{Name: "config.json", Text: config}, ops.All)
-	require.NoError(t, err)
+	m, _ := goldens.Builtin(t, name)
 	return m
 }
 

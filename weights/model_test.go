@@ -10,24 +10,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"flagc/frontend"
+	"flagc/internal/goldens"
 	"flagc/ir"
 	"flagc/ir/eval"
-	"flagc/ir/ops"
 	"flagc/models/deepseekv4"
 	"flagc/runtime/safetensors"
 	"flagc/weights"
 )
-
-// elaborate expands the model's source for a configuration.
-func elaborate(t *testing.T, config string) *ir.Module {
-	t.Helper()
-	name, text := deepseekv4.Source()
-	m, err := frontend.Elaborate(frontend.Source{Name: name, Text: text},
-		frontend.Source{Name: "config.json", Text: config}, ops.All)
-	require.NoError(t, err)
-	return m
-}
 
 // TestModelTotals: the model's source, expanded for the published configurations, has the tensors, bytes and
 // parameters of the published checkpoints (spec §1).
@@ -46,7 +35,7 @@ func TestModelTotals(t *testing.T) {
 	} {
 		config, ok := deepseekv4.Config(name)
 		require.True(t, ok)
-		got := weights.Summary(elaborate(t, config))
+		got := weights.Summary(goldens.Elaborate(t, config, nil))
 		require.Len(t, got.ByDType, 6)
 		got.ByDType = nil
 		require.Equal(t, want, got, name)
@@ -59,7 +48,7 @@ func TestModelCheckpoint(t *testing.T) {
 	config, ok := deepseekv4.Config("deepseek-v4-nano")
 	require.True(t, ok)
 	made := filepath.Join(t.TempDir(), "nano")
-	require.NoError(t, weights.Make(elaborate(t, config), []byte(config), made, weights.MakeOptions{Seed: 1}))
+	require.NoError(t, weights.Make(goldens.Elaborate(t, config, nil), []byte(config), made, weights.MakeOptions{Seed: 1}))
 	dirs := []string{made}
 	for _, name := range []string{"nano-flash", "nano-pro"} {
 		dir := filepath.Join("../../shared/golden", name, "checkpoint")
@@ -72,7 +61,7 @@ func TestModelCheckpoint(t *testing.T) {
 	for _, dir := range dirs {
 		text, err := os.ReadFile(filepath.Join(dir, "config.json"))
 		require.NoError(t, err)
-		m := elaborate(t, string(text))
+		m := goldens.Elaborate(t, string(text), nil)
 		c, err := safetensors.OpenCheckpoint(dir)
 		require.NoError(t, err)
 		require.NoError(t, weights.Check(m, c, weights.CheckOptions{Values: true}))
@@ -101,7 +90,7 @@ func readAll(t *testing.T, m *ir.Module, s *weights.Source) {
 // TestModelReport inspects the built-in small model.
 func TestModelReport(t *testing.T) {
 	config, _ := deepseekv4.Config("deepseek-v4-nano")
-	m := elaborate(t, config)
+	m := goldens.Elaborate(t, config, nil)
 	dir := filepath.Join(t.TempDir(), "nano")
 	require.NoError(t, weights.Make(m, []byte(config), dir, weights.MakeOptions{}))
 	r, err := weights.Inspect(m, dir, weights.InspectOptions{Full: true})
@@ -118,7 +107,7 @@ func TestModelReport(t *testing.T) {
 // are a factor of three beyond what comes out; a wrong power of two anywhere would show.
 func TestMadeModelIsHealthy(t *testing.T) {
 	config, _ := deepseekv4.Config("deepseek-v4-nano")
-	m := elaborate(t, config)
+	m := goldens.Elaborate(t, config, nil)
 	dir := filepath.Join(t.TempDir(), "nano")
 	require.NoError(t, weights.Make(m, []byte(config), dir, weights.MakeOptions{Seed: 5}))
 	c, err := safetensors.OpenCheckpoint(dir)

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -112,7 +113,7 @@ type kindInfo struct {
 func (i *moduleInfo) layerKinds() int {
 	n := 0
 	for _, k := range i.Kinds {
-		if !contains(k.Instances, "") {
+		if !slices.Contains(k.Instances, "") {
 			n++
 		}
 	}

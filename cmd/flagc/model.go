@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -117,7 +118,7 @@ func (f *modelFlags) machine() (targets.Target, targets.Policy, error) {
 // stages runs the pipeline on the model.
 func (m *model) stages(after string) ([]passes.Stage, error) {
 	if after != "" {
-		if known := passes.Names(); !contains(known, after) {
+		if known := passes.Names(); !slices.Contains(known, after) {
 			return nil, unknown("stage", after, known)
 		}
 	}
@@ -132,18 +133,9 @@ func unknown(what, name string, known []string) error {
 	return fmt.Errorf("unknown %s %q: there are %s", what, name, strings.Join(known, ", "))
 }
 
-func contains(list []string, name string) bool {
-	for _, x := range list {
-		if x == name {
-			return true
-		}
-	}
-	return false
-}
-
 // modelSource finds the .flag text of a MODEL; builtin says that it is one of the built-in names.
 func modelSource(name string) (src frontend.Source, builtin bool, err error) {
-	if contains(deepseekv4.Names(), name) {
+	if slices.Contains(deepseekv4.Names(), name) {
 		file, text := deepseekv4.Source()
 		return frontend.Source{Name: file, Text: text}, true, nil
 	}

@@ -9,11 +9,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"flagc/frontend"
+	"flagc/internal/goldens"
 	"flagc/ir"
 	"flagc/ir/eval"
-	"flagc/ir/ops"
-	"flagc/models/deepseekv4"
 	"flagc/runtime/safetensors"
 	"flagc/weights"
 )
@@ -77,12 +75,7 @@ func tokenFile(t *testing.T, rows [][]int32) string {
 // nano elaborates the built-in small model and makes a checkpoint for it.
 func nano(t *testing.T) (m *ir.Module, checkpoint string) {
 	t.Helper()
-	name, text := deepseekv4.Source()
-	config, ok := deepseekv4.Config("deepseek-v4-nano")
-	require.True(t, ok)
-	m, err := frontend.Elaborate(frontend.Source{Name: name, Text: text},
-		frontend.Source{Name: "nano.json", Text: config}, ops.All)
-	require.NoError(t, err)
+	m, config := goldens.Builtin(t, "deepseek-v4-nano")
 	checkpoint = filepath.Join(t.TempDir(), "checkpoint")
 	require.NoError(t, weights.Make(m, []byte(config), checkpoint, weights.MakeOptions{Seed: 1}))
 	return m, checkpoint

@@ -69,16 +69,29 @@ func Open(t testing.TB, name string) *Golden {
 	return g
 }
 
-// Module elaborates the model for the checkpoint, with the .flag source as edited by edit (nil: as it is).
-func (g *Golden) Module(t testing.TB, edit func(string) string) *ir.Module {
+// Elaborate expands the model for the text of a config.json, with the .flag source as edited by edit (nil: as
+// it is).
+func Elaborate(t testing.TB, config string, edit func(string) string) *ir.Module {
 	name, text := deepseekv4.Source()
 	if edit != nil {
 		text = edit(text)
 	}
 	m, err := frontend.Elaborate(frontend.Source{Name: name, Text: text},
-		frontend.Source{Name: "config.json", Text: g.Config}, ops.All)
+		frontend.Source{Name: "config.json", Text: config}, ops.All)
 	require.NoError(t, err)
 	return m
+}
+
+// Builtin elaborates a built-in model and returns its configuration with it.
+func Builtin(t testing.TB, name string) (*ir.Module, string) {
+	config, ok := deepseekv4.Config(name)
+	require.True(t, ok, "%s is not built in", name)
+	return Elaborate(t, config, nil), config
+}
+
+// Module elaborates the model for the checkpoint, see Elaborate.
+func (g *Golden) Module(t testing.TB, edit func(string) string) *ir.Module {
+	return Elaborate(t, g.Config, edit)
 }
 
 // Weights opens the checkpoint's tensors for the interpreter.

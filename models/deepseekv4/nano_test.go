@@ -9,31 +9,18 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"flagc/frontend"
 	"flagc/internal/golden"
+	"flagc/internal/goldens"
 	"flagc/internal/record"
 	"flagc/ir"
 	"flagc/ir/eval"
-	"flagc/ir/ops"
-	"flagc/models/deepseekv4"
 	"flagc/runtime/safetensors"
 	"flagc/weights"
 )
 
-// elaborate returns a built-in model.
-func elaborate(t testing.TB, name string) (*ir.Module, string) {
-	file, text := deepseekv4.Source()
-	config, ok := deepseekv4.Config(name)
-	require.True(t, ok)
-	m, err := frontend.Elaborate(frontend.Source{Name: file, Text: text},
-		frontend.Source{Name: "config.json", Text: config}, ops.All)
-	require.NoError(t, err)
-	return m, config
-}
-
 // nano makes the random checkpoint of the built-in small model.
 func nano(t testing.TB) (*ir.Module, *weights.Source) {
-	m, config := elaborate(t, "deepseek-v4-nano")
+	m, config := goldens.Builtin(t, "deepseek-v4-nano")
 	dir := filepath.Join(t.TempDir(), "nano")
 	require.NoError(t, weights.Make(m, []byte(config), dir, weights.MakeOptions{}))
 	c, err := safetensors.OpenCheckpoint(dir)
@@ -96,7 +83,7 @@ func TestPrefillAndDecodeAgreeOnChoices(t *testing.T) {
 
 func BenchmarkElaborateFlash(b *testing.B) {
 	for b.Loop() {
-		elaborate(b, "deepseek-v4-flash")
+		goldens.Builtin(b, "deepseek-v4-flash")
 	}
 }
 
