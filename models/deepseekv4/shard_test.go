@@ -11,24 +11,58 @@ import (
 	"flagc/targets"
 )
 
-// degrees are the tensor-parallel degrees up to the model's o-groups, for each checkpoint.
-var degrees = map[string][]int{"nano-flash": {2, 4}, "nano-pro": {2, 4}}
+// layouts lists, for each checkpoint, every legal degree with every o-group strategy that it allows.
+var layouts = map[string][]struct {
+	tp     int
+	groups passes.Groups
+}{
+	"nano-flash": {{2, ""}, {4, ""}, {8, passes.Gather}, {8, passes.Reduce}, {16, passes.Gather}},
+	"nano-pro":   {{2, ""}, {4, ""}},
+}
 
 // TestRanksEqualTheOfficialCode runs the recorded runs on simulated ranks that meet in collectives. Partial sums
-// are rounded once, after they were added up, so that every value is the same bits at every degree.
+// are rounded once, after they were added up, so that every value is the same bits at every degree, by every
+// strategy, whatever may stay whole.
 func TestRanksEqualTheOfficialCode(t *testing.T) {
 	for _, name := range goldens.Names {
-		for _, tp := range degrees[name] {
-			t.Run(fmt.Sprintf("%s/tp%d", name, tp), func(t *testing.T) {
-				g := goldens.Open(t, name)
-				m := g.Module(t, nil)
-				_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: tp}, "")
-				require.NoError(t, err)
-				w := g.Weights(t, m)
-				for _, run := range []string{"short3", "batch", "long"} {
-					checkRun(t, g, m, w, run)
-				}
-			})
+		for _, l := range layouts[name] {
+			for _, c := range []passes.Choice{passes.Split, passes.Whole} {
+				t.Run(fmt.Sprintf("%s/tp%d%s/%s", name, l.tp, l.groups, c), func(t *testing.T) {
+					g := goldens.Open(t, name)
+					m := g.Module(t, nil)
+					opts := passes.Options{Target: targets.CPU, TP: l.tp, OGroups: l.groups, Scores: c, Pairs: passes.Auto}
+					_, err := passes.Run(m, opts, "")
+					require.NoError(t, err)
+					require.Equal(t, l.tp, m.Mesh.Ranks())
+					w := g.Weights(t, m)
+					runs := []string{"short3", "batch"}
+					if c == passes.Split && l.groups != passes.Gather || l.tp == 16 {
+						runs = []string{"long"}
+					}
+					for _, run := range runs {
+						checkRun(t, g, m, w, run)
+					}
+				})
+			}
 		}
 	}
 }
+
+// TestLegalDegrees holds the table above against what the pass says is legal.
+func TestLegalDegrees(t *testing.T) {
+	for _, name := range goldens.Names {
+		g := goldens.Open(t, name)
+		var legal []string
+		for _, d := range passes.Degrees(g.Module(t, nil), passes.Options{Target: targets.CPU}, 64)[1:] {
+			for _, s := range d.Strategies() {
+				legal = append(legal, fmt.Sprint(d.TP, s))
+			}
+		}
+		var want []string
+		for _, l := range layouts[name] {
+			want = append(want, fmt.Sprint(l.tp, l.groups))
+		}
+		require.ElementsMatch(t, want, legal, name)
+	}
+}
+
