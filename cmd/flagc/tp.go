@@ -39,7 +39,7 @@ on every rank, the reason is listed below it.`,
 			}
 			for _, d := range degrees {
 				if d.Legal || all || d.TP&(d.TP-1) == 0 {
-					a.printDegree(d)
+					a.printDegree(d, d.Legal || all)
 				}
 			}
 			return nil
@@ -51,7 +51,8 @@ on every rank, the reason is listed below it.`,
 	return cmd
 }
 
-func (a *app) printDegree(d passes.Degree) {
+// printDegree prints a degree with what forces it out and, beside, what stays whole.
+func (a *app) printDegree(d passes.Degree, beside bool) {
 	if d.Legal {
 		fmt.Fprintf(a.out, "%3d  yes%s\n", d.TP, describeGrid(d))
 	}
@@ -63,6 +64,9 @@ func (a *app) printDegree(d passes.Degree) {
 		fmt.Fprintf(a.out, "%s %s\n", degree, describeReason(r))
 	}
 	for _, r := range d.Beside {
+		if !beside {
+			break
+		}
 		what := "stays whole: "
 		if r.Layout != "" {
 			what = "not by "

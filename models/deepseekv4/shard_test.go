@@ -2,13 +2,21 @@ package deepseekv4_test
 
 import (
 	"fmt"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"flagc/internal/goldens"
+	"flagc/internal/record"
+	"flagc/ir"
+	"flagc/ir/eval"
+	"flagc/models/deepseekv4"
 	"flagc/passes"
+	"flagc/runtime/safetensors"
 	"flagc/targets"
+	"flagc/weights"
 )
 
 // layouts lists, for each checkpoint, every legal degree with every o-group strategy that it allows.
@@ -66,3 +74,34 @@ func TestLegalDegrees(t *testing.T) {
 	}
 }
 
+
+// TestSharedExpertsSplit runs a model whose shared expert is wide enough to be split. Its partial sums meet in the
+// same collective as the routed experts', are rounded after it, and leave every bit as it was.
+func TestSharedExpertsSplit(t *testing.T) {
+	config, ok := deepseekv4.Config("deepseek-v4-nano")
+	require.True(t, ok)
+	wide := strings.Replace(config, `"moe_intermediate_size": 128`, `"moe_intermediate_size": 512`, 1)
+	require.NotEqual(t, config, wide)
+	m := goldens.Elaborate(t, wide, nil)
+	dir := filepath.Join(t.TempDir(), "wide")
+	require.NoError(t, weights.Make(m, []byte(wide), dir, weights.MakeOptions{}))
+	c, err := safetensors.OpenCheckpoint(dir)
+	require.NoError(t, err)
+	defer c.Close()
+	run := func(m *ir.Module) []safetensors.Data {
+		var rec record.Recorder
+		q := eval.Request{Prompt: [][]int32{sequence(9, 512), sequence(9, 100)}, MaxNew: 2, MTP: true, Trace: rec.Add}
+		result, err := eval.Generate(m, weights.NewSource(m, c), q)
+		require.NoError(t, err)
+		return append(rec.Tensors, record.Logits(result)...)
+	}
+	want := run(m)
+	for _, tp := range []int{2, 4} {
+		split := m.Clone()
+		_, err := passes.Run(split, passes.Options{Target: targets.CPU, TP: tp}, "")
+		require.NoError(t, err)
+		require.Contains(t, split.String(), fmt.Sprintf("fp8<128x128>[F|%d, D] from \"ffn.shared_experts.w1.weight\"", tp),
+			"splitting is cheaper")
+		require.Equal(t, want, run(split))
+	}
+}
