@@ -74,7 +74,6 @@ func TestLegalDegrees(t *testing.T) {
 	}
 }
 
-
 // TestSharedExpertsSplit runs a model whose shared expert is wide enough to be split. Its partial sums meet in the
 // same collective as the routed experts', are rounded after it, and leave every bit as it was.
 func TestSharedExpertsSplit(t *testing.T) {
