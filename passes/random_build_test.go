@@ -16,28 +16,36 @@ import (
 type grower struct {
 	*rand.Rand
 	m       *ir.Module
+	even    bool // sizes divide among ranks, and few weights have blocks of rows
 	traces  int
 	tensors int
 }
 
-// sizes are what the named sizes of a random module may be. They are small, and some of them have no common factor
-// with any number of ranks; those that quantised blocks count are multiples of a block now and then.
+// sizes are what the named sizes of a random module may be. Even ones divide among ranks; of the others some have no
+// common factor with any number of ranks.
 var sizes = []struct {
-	name   string
-	values []int
+	name      string
+	even, odd []int
 }{
-	{"D", []int{32, 32, 64, 96, 128, 256}}, {"F", []int{8, 24, 32, 64, 128, 256}}, {"Q", []int{12, 32, 64, 128}},
-	{"H", []int{2, 3, 4, 6, 8, 8, 12, 16}}, {"d", []int{4, 8, 16, 32, 64}}, {"R", []int{4, 6, 8, 32, 64, 128}},
-	{"I", []int{1, 2, 3, 4, 6, 8, 16}}, {"c", []int{4, 8, 32}}, {"V", []int{7, 12, 16, 48, 64}},
-	{"E", []int{2, 3, 4, 6, 8, 16}}, {"K", []int{1, 2, 3}}, {"W", []int{2, 3, 4, 8}}, {"hc", []int{1, 2, 4}},
+	{"D", []int{64, 128, 256}, []int{32, 64, 96, 128}}, {"F", []int{64, 128, 256}, []int{8, 24, 32, 64, 96}},
+	{"Q", []int{32, 64}, []int{12, 32, 64, 128}}, {"H", []int{4, 8, 8, 16}, []int{2, 3, 4, 6, 8, 12, 16}},
+	{"d", []int{8, 16, 32}, []int{4, 8, 16, 32, 64}}, {"R", []int{16, 32, 64}, []int{4, 6, 8, 32, 64, 128}},
+	{"I", []int{4, 8, 16}, []int{1, 2, 3, 4, 6, 8, 16}}, {"c", []int{4, 8, 32}, []int{4, 8, 32}},
+	{"V", []int{16, 48, 64}, []int{7, 12, 16, 48, 64}}, {"E", []int{4, 8, 16}, []int{2, 3, 4, 6, 8, 16}},
+	{"K", []int{1, 2, 3}, []int{1, 2, 3}}, {"W", []int{2, 3, 4, 8}, []int{2, 3, 4, 8}}, {"hc", []int{2, 4}, []int{1, 2, 3, 4}},
 }
 
 // grow makes the module of a seed.
 func grow(seed int64) *ir.Module {
 	g := &grower{Rand: rand.New(rand.NewSource(seed)), m: &ir.Module{Name: fmt.Sprintf("random%d", seed), Source: "random.flag"}}
+	g.even = g.Intn(4) > 0
 	value := map[string]int{}
 	for _, s := range sizes {
-		value[s.name] = s.values[g.Intn(len(s.values))]
+		list := s.odd
+		if g.even {
+			list = s.even
+		}
+		value[s.name] = oneOf(g, list...)
 		g.m.Dims = append(g.m.Dims, ir.NamedSize{Name: s.name, Value: value[s.name]})
 	}
 	var groups []int
@@ -46,8 +54,7 @@ func grow(seed int64) *ir.Module {
 			groups = append(groups, n)
 		}
 	}
-	heads := groups[g.Intn(len(groups))]
-	hc := value["hc"]
+	heads, hc := oneOf(g, groups...), value["hc"]
 	g.m.Dims = append(g.m.Dims, ir.NamedSize{Name: "G", Value: heads}, ir.NamedSize{Name: "P", Value: value["H"] / heads},
 		ir.NamedSize{Name: "A", Value: 1 + g.Intn(min(3, value["E"]))}, ir.NamedSize{Name: "M", Value: (2 + hc) * hc})
 	g.functions()
@@ -370,7 +377,7 @@ func (b *body) end() {
 			}
 		}
 	}
-	for range 1 + b.Intn(3) {
+	for n := 1 + b.Intn(3); n > 0 || len(b.f.Return) == 0 && b.Intn(8) > 0; n-- {
 		if v := b.pick(func(*ir.Value) bool { return true }); v.Kind == ir.ResultValue || b.Intn(4) == 0 {
 			b.f.Return = append(b.f.Return, v)
 		}

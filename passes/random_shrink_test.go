@@ -174,6 +174,9 @@ func cutReturn(m *ir.Module, i int) bool {
 			for _, in := range caller.Body {
 				if in.Callee == f {
 					in.Results = slices.Delete(in.Results, i, i+1) // a use that is left does not verify
+					if len(in.Results) == 0 {
+						in.Trace = ""
+					}
 				}
 			}
 		}
