@@ -1,0 +1,69 @@
+package passes
+
+import (
+	"slices"
+
+	"flagc/internal/diag"
+	"flagc/ir"
+)
+
+// plan is a layout, and the weights that stay whole in it although, looked at alone, each could be split.
+type plan struct {
+	layout Layout
+	stay   map[string]bool
+}
+
+func (p plan) sharder(m *ir.Module, n int) *sharder {
+	s := newSharder(m, n, p.layout)
+	s.stay = p.stay
+	return s
+}
+
+// settle finds the plan of a layout, and returns the program of a rank by it beside the module, which stays as it is.
+// A weight's axis may meet values or weights that are whole, because another path of theirs does not allow a split. The
+// weights whose axes meet there stay whole, and rewriting begins anew. Without split weights nothing is left to meet.
+func settle(m *ir.Module, n int, layout Layout) (plan, *ir.Module, error) {
+	p := plan{layout, map[string]bool{}}
+	for {
+		try := m.Clone()
+		s := p.sharder(try, n)
+		err := s.module()
+		if err == nil {
+			return p, try, nil
+		}
+		guilty := s.guilty()
+		if len(guilty) == 0 {
+			return p, nil, &diag.Errors{Items: []*diag.Diagnostic{diag.New(diag.Span{File: m.Source}, "shard1", "%v", err)}}
+		}
+		for _, c := range guilty {
+			p.stay[c.key] = true
+		}
+	}
+}
+
+// guilty lists the split weights whose axes pass the instruction where rewriting failed, or another that uses a weight
+// of its; all split weights where there is none such.
+func (s *sharder) guilty() []candidate {
+	var out []candidate
+	for _, c := range s.planned {
+		if s.clash != nil && s.meets(c, s.clash) {
+			out = append(out, c)
+		}
+	}
+	if len(out) == 0 {
+		return s.planned
+	}
+	return out
+}
+
+func (s *sharder) meets(c candidate, in *ir.Instr) bool {
+	if c.passes[in] {
+		return true
+	}
+	for _, a := range in.Args {
+		if a != nil && s.of[a] != nil && slices.ContainsFunc(s.uses[a], func(u use) bool { return c.passes[u.in] }) {
+			return true
+		}
+	}
+	return false
+}
