@@ -5,7 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand"
-"regexp"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -155,7 +155,11 @@ func walk(m *ir.Module, seed int64, steps []step, tally map[string]int) *problem
 		if refused {
 			tally[s.pass.Name+" refused"]++
 		}
-		for _, line := range strings.Split(REASON, "\n") { if refused && s.pass.Name=="shard" { tally["why "+rx.ReplaceAllString(line,"_")]++ } }
+		for _, line := range strings.Split(REASON, "\n") {
+			if refused && s.pass.Name == "shard" {
+				tally["why "+rx.ReplaceAllString(line, "_")]++
+			}
+		}
 		if text != "" {
 			return fail(kind+" "+strings.SplitN(text, ":", 2)[0], "%s", text)
 		}
@@ -193,7 +197,7 @@ func (s step) keeps() bool {
 func (s step) apply(m *ir.Module) (refused bool, text string) {
 	before := m.String()
 	if err := s.run(m); err != nil {
-		REASON=err.Error()
+		REASON = err.Error()
 		switch {
 		case m.String() != before:
 			return true, fmt.Sprintf("a refusal changed the module: %v", err)

@@ -183,6 +183,9 @@ func (r *rewrite) types(in *ir.Instr) error {
 		types, err := in.Op.Infer(in.Args, in.Attrs, r.m.Names(), want)
 		if err == nil {
 			for i, t := range types {
+				if text := r.m.Mesh.Check(t); text != "" {
+					return fmt.Errorf("%s: %s", in.Results[i].Ref(), text)
+				}
 				in.Results[i].Type = t
 			}
 			return nil
