@@ -239,7 +239,7 @@ func where(whole, part *ir.Tensor) *ir.Tensor {
 // differs says where two runs part; "" where they are equal. Numbers are compared by equality, so that zeros of
 // either sign are equal (a sum over ranks has no negative zero), and one that is no number equals itself.
 func differs(was, is outcome) string {
-	for _, name := range names(was) {
+	for _, name := range slices.Sorted(maps.Keys(was)) {
 		if is[name] == nil {
 			return name + " is missing"
 		}
@@ -268,15 +268,6 @@ func unequal(a, b *ir.Tensor) string {
 		}
 	}
 	return ""
-}
-
-func names(o outcome) []string {
-	var list []string
-	for name := range o {
-		list = append(list, name)
-	}
-	slices.Sort(list)
-	return list
 }
 
 // traced is the type of every value that a module traces, by the last word of its name, which is unique.

@@ -1,9 +1,9 @@
 package passes
 
 import (
+	"fmt"
 	"slices"
 
-	"flagc/internal/diag"
 	"flagc/ir"
 )
 
@@ -33,7 +33,7 @@ func settle(m *ir.Module, n int, layout Layout) (plan, *ir.Module, error) {
 		}
 		guilty := s.guilty()
 		if len(guilty) == 0 {
-			return p, nil, &diag.Errors{Items: []*diag.Diagnostic{diag.New(diag.Span{File: m.Source}, "shard1", "%v", err)}}
+			return p, nil, fmt.Errorf("BUG: nothing is split, and yet: %w", err)
 		}
 		for _, c := range guilty {
 			p.stay[c.key] = true
