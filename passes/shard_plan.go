@@ -20,8 +20,9 @@ func (p plan) sharder(m *ir.Module, n int) *sharder {
 }
 
 // settle finds the plan of a layout, and returns the program of a rank by it beside the module, which stays as it is.
-// A weight's axis may meet values or weights that are whole, because another path of theirs does not allow a split. The
-// weights whose axes meet there stay whole, and rewriting begins anew. Without split weights nothing is left to meet.
+// A weight's axis may meet values or weights that are whole, because another path of theirs does not allow a split, or
+// that have another axis on the same ranks. Then one whose axis comes there stays whole, and rewriting begins anew.
+// Without split weights nothing is left to meet.
 func settle(m *ir.Module, n int, layout Layout) (plan, *ir.Module, error) {
 	p := plan{layout, map[string]bool{}}
 	for {
@@ -41,19 +42,15 @@ func settle(m *ir.Module, n int, layout Layout) (plan, *ir.Module, error) {
 	}
 }
 
-// guilty lists the split weights whose axes pass the instruction where rewriting failed, or another that uses a weight
-// of its; all split weights where there is none such.
+// guilty is the last split weight whose axis passes the instruction where rewriting failed, or another instruction that
+// uses a weight of its; all split weights where there is none such.
 func (s *sharder) guilty() []candidate {
-	var out []candidate
-	for _, c := range s.planned {
+	for _, c := range slices.Backward(s.planned) {
 		if s.clash != nil && s.meets(c, s.clash) {
-			out = append(out, c)
+			return []candidate{c}
 		}
 	}
-	if len(out) == 0 {
-		return s.planned
-	}
-	return out
+	return s.planned
 }
 
 func (s *sharder) meets(c candidate, in *ir.Instr) bool {
