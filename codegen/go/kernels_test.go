@@ -249,7 +249,7 @@ func must(err error) {
 func main() {
 	checkpoint, err := safetensors.OpenCheckpoint(os.Args[1])
 	must(err)
-	binder := host.NewBinder(checkpoint)
+	binder := host.NewBinder(checkpoint, nil)
 	m := load(binder, 2)
 	must(binder.Err())
 	in, err := safetensors.Open(os.Args[2])

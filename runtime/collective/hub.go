@@ -186,11 +186,12 @@ func (h *hub) leave(rank int, reason error) {
 	}
 }
 
-// fail ends the run; the first failure counts.
-func (h *hub) fail(err error) {
+// fail ends the run; the first failure counts, and is returned.
+func (h *hub) fail(err error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.failLocked(err)
+	return h.err
 }
 
 func (h *hub) failLocked(err error) {

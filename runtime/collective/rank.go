@@ -24,6 +24,7 @@ type link interface {
 	meet(c call, in, out *values) error
 	// leave ends the rank's part of the run, with a reason if it failed, and returns the failure of the run.
 	leave(reason error) error
+	fail(reason error) error
 	failure() error
 	failed() <-chan struct{}
 }
@@ -63,6 +64,15 @@ func (r *Rank) Err() error { return r.link.failure() }
 
 // Failed is closed when Err has something to say.
 func (r *Rank) Failed() <-chan struct{} { return r.link.failed() }
+
+// Fail ends the run for a reason that is not this rank's own; the first failure counts.
+func (r *Rank) Fail(reason error) { r.link.fail(reason) }
+
+// Meet returns when all ranks have called it, or the run has failed.
+func (r *Rank) Meet() error {
+	r.Comm("").AllReduceOne(nil, nil)
+	return r.Err()
+}
 
 // Leave ends the rank's part of the run: it has made all its calls, or failed for a reason, which then ends the
 // other ranks too. It returns what has ended the run, nil if nothing did. The rank that holds the hub waits until
