@@ -176,12 +176,9 @@ func swapIn(tmp, out string) error {
 	return os.RemoveAll(old)
 }
 
-// stored refuses what programs cannot do yet: more ranks than one, and weights that are not read as the
-// checkpoint stores them, since the program maps the checkpoint's own files.
+// stored refuses what programs cannot do yet: weights that are not read as the checkpoint stores them, since the
+// program maps the checkpoint's own files.
 func stored(m *model) error {
-	if m.tp > 1 {
-		return fmt.Errorf("cannot build for %d ranks: programs run on one yet; ir and eval take every legal degree", m.tp)
-	}
 	for _, set := range m.module.Params {
 		for _, w := range set.Weights {
 			if w.From != (ir.Elem{}) {
