@@ -41,7 +41,7 @@ input are byte-identical. An earlier build at DIR is replaced as a whole; any ot
 			if err != nil {
 				return err
 			}
-			if err := buildable(m.target); err != nil {
+			if err := buildable(m.opts.Target); err != nil {
 				return err
 			}
 			info, err := writeBuild(m, out)
@@ -184,7 +184,7 @@ func stored(m *model) error {
 			if w.From != (ir.Elem{}) {
 				return fmt.Errorf("cannot build for precision %s: programs read the checkpoint as it is stored, and %s would "+
 					"have to be converted from %s to %s first; native and w4a8 build, ir and eval take every policy",
-					m.policy, w.Value.Name, w.From, w.Value.Type.Elem)
+					m.opts.Precision, w.Value.Name, w.From, w.Value.Type.Elem)
 			}
 		}
 	}
@@ -200,7 +200,7 @@ func buildFiles(m *model) (map[string][]byte, *buildInfo, error) {
 	if err := stored(m); err != nil {
 		return nil, nil, err
 	}
-	host, err := gohost.Generate(m.module, gohost.Options{Target: m.target.Name})
+	host, err := gohost.Generate(m.module, gohost.Options{Target: m.opts.Target.Name})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -214,7 +214,7 @@ func buildFiles(m *model) (map[string][]byte, *buildInfo, error) {
 	if files["weights.json"], err = weightPlan(m); err != nil {
 		return nil, nil, err
 	}
-	info := &buildInfo{Flagc: version, Target: m.target.Name, Tier: string(m.target.Tier), TP: m.tp, Precision: string(m.policy),
+	info := &buildInfo{Flagc: version, Target: m.opts.Target.Name, Tier: string(m.opts.Target.Tier), TP: m.opts.TP, Precision: string(m.opts.Precision),
 		Source: digestOf(m.source.Name, m.source.Text), Config: digestOf("config.json", m.config.Text),
 		Stages: passes.Names(), Functions: len(m.module.Funcs), Files: len(files) + 1, Module: describeModule(m.module)}
 	if files[buildFile], err = encode(info); err != nil {

@@ -25,6 +25,10 @@ type modelFlags struct {
 	target    string
 	precision string
 	tp        int
+	ogroups   string
+	shared    string
+	index     string
+	official  bool
 	after     string
 }
 
@@ -47,6 +51,15 @@ func (f *modelFlags) registerMachine(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.precision, "precision", "", "precision policy, instead of the target's default: "+strings.Join(policies, ", "))
 	completeWith(cmd, "precision", policies)
 	cmd.Flags().IntVar(&f.tp, "tp", 1, "ranks of tensor parallelism; flagc tp MODEL lists which are legal")
+	cmd.Flags().StringVar(&f.ogroups, "ogroups", "", "with more ranks than o_groups: gather a group's heads or reduce its sums; the cheaper if not given")
+	completeWith(cmd, "ogroups", []string{string(passes.Gather), string(passes.Reduce)})
+	choices := []string{string(passes.Split), string(passes.Whole)}
+	cmd.Flags().StringVar(&f.shared, "shared-expert", "", "split the shared expert over the ranks or keep it whole on each; the cheaper if not given")
+	completeWith(cmd, "shared-expert", choices)
+	cmd.Flags().StringVar(&f.index, "index-heads", "", "split the indexer's heads over the ranks or keep them whole on each; the cheaper if not given")
+	completeWith(cmd, "index-heads", choices)
+	cmd.Flags().BoolVar(&f.official, "official-layout", false,
+		"keep weights as the official converter does: wo_a in BF16, shared experts whole, index heads split")
 }
 
 // registerAfter adds --after, for commands that can stop between passes.
@@ -63,9 +76,7 @@ func completeWith(cmd *cobra.Command, flag string, names []string) {
 // model is an elaborated MODEL with the texts that it came from.
 type model struct {
 	module *ir.Module
-	target targets.Target
-	policy targets.Policy
-	tp     int
+	opts   passes.Options
 	name   string // as the user gave it
 	source frontend.Source
 	config frontend.Source
@@ -74,7 +85,7 @@ type model struct {
 // load resolves and elaborates MODEL. weights, if not "", is a checkpoint whose config.json serves when none is
 // named otherwise.
 func (a *app) load(name string, f *modelFlags, weights string) (*model, error) {
-	target, policy, err := f.machine()
+	opts, err := f.options()
 	if err != nil {
 		return nil, err
 	}
@@ -93,11 +104,29 @@ func (a *app) load(name string, f *modelFlags, weights string) (*model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &model{m, target, policy, f.tp, name, source, config}, nil
+	return &model{m, opts, name, source, config}, nil
 }
 
 // maxRanks is the largest tensor-parallel degree that is looked at.
 const maxRanks = 64
+
+// options is what the flags ask of the passes.
+func (f *modelFlags) options() (opts passes.Options, err error) {
+	if opts.Target, opts.Precision, err = f.machine(); err != nil {
+		return opts, err
+	}
+	opts.TP, opts.Official = f.tp, f.official
+	if opts.OGroups, err = passes.ParseGroups(f.ogroups); err != nil {
+		return opts, usageError{fmt.Errorf("--ogroups: %w", err)}
+	}
+	if opts.Pairs, err = passes.ParseChoice(f.shared); err != nil {
+		return opts, usageError{fmt.Errorf("--shared-expert: %w", err)}
+	}
+	if opts.Scores, err = passes.ParseChoice(f.index); err != nil {
+		return opts, usageError{fmt.Errorf("--index-heads: %w", err)}
+	}
+	return opts, nil
+}
 
 // machine finds the target and the precision policy for it.
 func (f *modelFlags) machine() (targets.Target, targets.Policy, error) {
@@ -122,7 +151,7 @@ func (m *model) stages(after string) ([]passes.Stage, error) {
 			return nil, unknown("stage", after, known)
 		}
 	}
-	return passes.Run(m.module, passes.Options{Target: m.target, Precision: m.policy, TP: m.tp}, after)
+	return passes.Run(m.module, m.opts, after)
 }
 
 // unknown is the error for a name that is none of the known ones.
