@@ -12,12 +12,12 @@ import (
 	"github.com/dave/jennifer/jen"
 	"github.com/stretchr/testify/require"
 
-	"flagc/internal/compare"
 	"flagc/internal/golden"
 	"flagc/internal/record"
 	"flagc/ir"
 	"flagc/ir/eval"
 	"flagc/ir/ops"
+	"flagc/passes"
 	"flagc/runtime/safetensors"
 	"flagc/weights"
 )
@@ -56,20 +56,7 @@ func TestNanoRunsLikeTheInterpreter(t *testing.T) {
 	require.NoError(t, err)
 	exact := filepath.Join(t.TempDir(), "exact.safetensors")
 	require.NoError(t, safetensors.WriteFile(exact, nil, record.Logits(want)))
-	a, err := safetensors.Open(exact)
-	require.NoError(t, err)
-	defer a.Close()
-	b, err := safetensors.Open(logits)
-	require.NoError(t, err)
-	defer b.Close()
-	report := compare.Files(a.Tensors(), b.Tensors())
-	require.Empty(t, report.OnlyA)
-	require.Empty(t, report.OnlyB)
-	require.Len(t, report.Tensors, 5)
-	for _, r := range report.Tensors {
-		require.Empty(t, r.Mismatch, r.Name)
-		require.LessOrEqual(t, r.RelL2, nanoDrift, r.Name)
-	}
+	requireNear(t, exact, logits, 5)
 }
 
 func TestAnyVerifiedModuleRuns(t *testing.T) {
@@ -126,6 +113,11 @@ func TestGeneratedSourcesAreGolden(t *testing.T) {
 	for _, name := range []string{"block_csa.go", "dims.go", "entries.go", "main.go", "main_function.go", "model.go"} {
 		golden.Check(t, filepath.Join("testdata", "nano", name+".golden"), string(files[name]))
 	}
+	files, err = Generate(shard(t, m, grid{tp: 8, groups: passes.Reduce}), Options{})
+	require.NoError(t, err)
+	for _, name := range []string{"block_hca.go", "main.go", "main_function.go", "model.go", "ranks.go", "weights.go"} {
+		golden.Check(t, filepath.Join("testdata", "ranks", name+".golden"), string(files[name]))
+	}
 }
 
 func TestGenerationIsDeterministicAndMarked(t *testing.T) {
@@ -144,10 +136,16 @@ func TestGenerationIsDeterministicAndMarked(t *testing.T) {
 
 func TestGeneratedModuleIsClean(t *testing.T) {
 	m, _ := nano(t)
-	dir := write(t, m, nil)
-	toolchain(t, dir, "vet", "./...")
-	files, err := Generate(m, Options{})
-	require.NoError(t, err)
+	for _, m := range []*ir.Module{m, shard(t, m, grid{tp: 8, groups: passes.Reduce, scores: passes.Split})} {
+		dir := write(t, m, nil)
+		toolchain(t, dir, "vet", "./...")
+		files, err := Generate(m, Options{})
+		require.NoError(t, err)
+		requireClean(t, files)
+	}
+}
+
+func requireClean(t *testing.T, files map[string][]byte) {
 	for name, text := range files {
 		if !strings.HasSuffix(name, ".go") {
 			continue

@@ -348,6 +348,9 @@ func (p *plan) hint(in *ir.Instr) string {
 	if in.Op == nil {
 		return in.Callee.Name
 	}
+	if in.Op.Class == ir.Collective && in.Args[0].Def != nil {
+		return p.hint(in.Args[0].Def) + "_met"
+	}
 	for _, a := range in.Args {
 		if a != nil && a.Kind == ir.WeightValue {
 			return a.Name

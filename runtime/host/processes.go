@@ -22,6 +22,7 @@ func (j *job) processes() (*Result, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
+	j.met = func() { os.RemoveAll(dir) } // already, since nobody can tidy up after a process that is killed
 	path := filepath.Join(dir, socketName)
 	r, err := collective.Listen(path, j.program.Mesh, collective.Options{Timeout: j.timeout, Facts: j.facts()})
 	if err != nil {

@@ -39,7 +39,8 @@ type job struct {
 	program    Program
 	request    Request
 	checkpoint *safetensors.Checkpoint
-	abandoned  bool // a rank computes on although nobody waits for it
+	abandoned  bool   // a rank computes on although nobody waits for it
+	met        func() // called when all ranks are there, unless nil
 }
 
 // run runs the program's ranks in the way that the flags say. The result is nil for another rank than 0.
@@ -82,6 +83,9 @@ func (j *job) compute(r *collective.Rank) (*Result, error) {
 		if err := r.Meet(); err != nil { // when all have read their weights
 			return nil, err
 		}
+	}
+	if j.met != nil {
+		j.met()
 	}
 	return Run(model, j.program.Vocab, q)
 }
