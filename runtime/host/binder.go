@@ -161,7 +161,7 @@ func (b *Binder) elements(name, dtype string, shape []int) (safetensors.Tensor, 
 		b.fail("%s: tensor %q: %v", t.File, name, err)
 		return t, false
 	}
-	t.Data = part.data
+	t.Data, t.Shape = part.data, []int{part.n, part.k}[:len(shape)]
 	return t, true
 }
 
@@ -189,7 +189,7 @@ func (b *Binder) Indices(name, dtype string, limit int, shape ...int) []int32 {
 	if err != nil {
 		b.problems = append(b.problems, err)
 	}
-	width := len(x) / max(shape[0], 1)
+	width := t.Shape[len(t.Shape)-1]
 	for i, v := range x {
 		if v < 0 || int(v) >= limit {
 			b.fail("%s: tensor %q: element %d is %d, which is not an index below %d", t.File, name, i, v, limit)

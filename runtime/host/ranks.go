@@ -144,21 +144,25 @@ var errInterrupted = errors.New("interrupted")
 
 // attend runs a rank of several processes and takes leave of the others. It does not wait for the computation if the
 // run fails elsewhere, or the user stops it.
-func (j *job) attend(r *collective.Rank) (result *Result, err error) {
+func (j *job) attend(r *collective.Rank) (*Result, error) {
+	type outcome struct {
+		result *Result
+		err    error
+	}
 	stopped, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	done := make(chan error, 1)
+	done := make(chan outcome, 1)
 	go func() {
-		var err error
-		result, err = j.compute(r)
-		done <- err
+		result, err := j.compute(r)
+		done <- outcome{result, err}
 	}()
+	var err error
 	select {
-	case err = <-done:
-		if left := r.Leave(err); err == nil {
-			err = left
+	case o := <-done:
+		if left := r.Leave(o.err); o.err == nil {
+			o.err = left
 		}
-		return result, err
+		return o.result, o.err
 	case <-r.Failed():
 	case <-stopped.Done():
 		err = errInterrupted
