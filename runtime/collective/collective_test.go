@@ -214,10 +214,14 @@ func TestDisagreementsEndAllRanks(t *testing.T) {
 		other func(r *Rank)
 		want  string
 	}{
-		"op":     {func(r *Rank) { r.Comm("").AllGather(make([]float32, 24), make([]float32, 4), 1) }, "all_gather of 4 float32 in runs of 1 over all ranks on rank 1"},
-		"length": {func(r *Rank) { r.Comm("").AllReduce(make([]float32, 5), make([]float64, 5), true) }, "all_reduce of 5 float64 in runs of 1 over all ranks on rank 1"},
-		"kind":   {func(r *Rank) { r.Comm("").AllReduceOne(make([]float32, 4), make([]float32, 4)) }, "all_reduce of 4 float32 in runs of 1 over all ranks on rank 1"},
-		"over":   {func(r *Rank) { r.Comm("lane").AllReduce(make([]float32, 4), make([]float64, 4), true) }, "all_reduce of 4 float64 in runs of 1 over lane on rank 1"},
+		"op": {func(r *Rank) { r.Comm("").AllGather(make([]float32, 24), make([]float32, 4), 1) },
+			"all_gather of 4 float32 in runs of 1 over all ranks on rank 1"},
+		"length": {func(r *Rank) { r.Comm("").AllReduce(make([]float32, 5), make([]float64, 5), true) },
+			"all_reduce of 5 float64 in runs of 1 over all ranks on rank 1"},
+		"kind": {func(r *Rank) { r.Comm("").AllReduceOne(make([]float32, 4), make([]float32, 4)) },
+			"all_reduce of 4 float32 in runs of 1 over all ranks on rank 1"},
+		"over": {func(r *Rank) { r.Comm("lane").AllReduce(make([]float32, 4), make([]float64, 4), true) },
+			"all_reduce of 4 float64 in runs of 1 over lane on rank 1"},
 		"ends":   {func(r *Rank) {}, "rank 1 has ended, but rank"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -280,8 +284,8 @@ func TestRanksThatDoNotComeAreNamed(t *testing.T) {
 			r.Comm("").AllReduce(make([]float32, 1), make([]float64, 1), true)
 			return r.Err()
 		})
-		for i, err := range errs {
-			require.ErrorContains(t, err, "waited 100ms in all_reduce of 1 float64 in runs of 1 over all ranks for rank 2, 5", "rank %d", i)
+		for _, err := range errs {
+			require.ErrorContains(t, err, "waited 100ms in all_reduce of 1 float64 in runs of 1 over all ranks for rank 2, 5")
 		}
 	})
 }

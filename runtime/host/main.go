@@ -93,6 +93,7 @@ func parseOptions(p Program, args []string, stderr io.Writer) (*options, error) 
 	err := f.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintf(stderr, "%s runs %s on this machine (built from %s for %s).\n\n", p.Name, p.Name, p.Source, p.Target)
+		fmt.Fprint(stderr, rankHelp(p))
 		f.SetOutput(stderr)
 		f.PrintDefaults()
 		return nil, err

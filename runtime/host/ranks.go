@@ -33,6 +33,17 @@ func (o *options) checkRanks(ranks int, given map[string]bool) error {
 	return nil
 }
 
+// rankHelp says how the ranks of a program run; nothing for a program on one.
+func rankHelp(p Program) string {
+	n := p.Mesh.Ranks()
+	if n < 2 {
+		return ""
+	}
+	return fmt.Sprintf("It runs on %d ranks (%s), each of which reads its part of the weights: as goroutines of one process, with\n"+
+		"--ranks processes as %d processes, or started one by one, with the same flags and --rank 0 to --rank %d, to meet at\n"+
+		"the same --socket. Rank 0 prints the tokens and writes the files.\n\n", n, p.Mesh, n, n-1)
+}
+
 // job is one run of a program: what all its ranks compute.
 type job struct {
 	*options

@@ -51,9 +51,11 @@ func rankBinders(t *testing.T, dir string, m collective.Mesh) []*Binder {
 func TestPartsOfMatricesAreTheirElements(t *testing.T) {
 	const n, k = 6 * 256, 6 * 128
 	dir := checkpoint(t,
-		newData("fp8.weight", "F8_E4M3", random(1, n*k, 120), n, k), newData("fp8.scale", "F8_E8M0", random(2, n/128*k/128, 200), n/128, k/128),
+		newData("fp8.weight", "F8_E4M3", random(1, n*k, 120), n, k),
+		newData("fp8.scale", "F8_E8M0", random(2, n/128*k/128, 200), n/128, k/128),
 		newData("fp4.weight", "I8", random(3, n*k/2, 256), n, k/2), newData("fp4.scale", "F8_E8M0", random(4, n*k/32, 200), n, k/32),
 		newData("bf16", "BF16", random(5, 2*n*k, 120), n, k), newData("f32", "F32", random(6, 4*n*k, 120), n, k))
+	encodings := map[string]cpu.Encoding{"fp8.weight": cpu.FP8, "fp4.weight": cpu.FP4, "bf16": cpu.BF16, "f32": cpu.F32}
 	type place struct{ row, column int }
 	for name, c := range map[string]struct {
 		cut func(b *Binder) *Binder
@@ -75,7 +77,7 @@ func TestPartsOfMatricesAreTheirElements(t *testing.T) {
 			}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for tensor, enc := range map[string]cpu.Encoding{"fp8.weight": cpu.FP8, "fp4.weight": cpu.FP4, "bf16": cpu.BF16, "f32": cpu.F32} {
+			for tensor, enc := range encodings {
 				whole := bind(t, dir).Matrix(tensor, enc, n, k)
 				want, got := make([]float32, k), make([]float32, c.k)
 				for rank, b := range rankBinders(t, dir, grid) {
@@ -179,7 +181,10 @@ func TestRanksRunInGoroutines(t *testing.T) {
 	dir := checkpoint(t, newData("x", "F32", make([]byte, 4), 1))
 	logits := filepath.Join(t.TempDir(), "logits")
 	var out, errs bytes.Buffer
-	code := Main(meetingProgram(-1), []string{"--weights", dir, "--prompt", "1;2", "--max-new", "3", "--json", "--logits", logits}, &out, &errs)
+	require.Equal(t, ExitOK, Main(meetingProgram(-1), []string{"--help"}, &out, &errs))
+	require.Contains(t, errs.String(), "It runs on 6 ranks (group=3 lane=2)")
+	args := []string{"--weights", dir, "--prompt", "1;2", "--max-new", "3", "--json", "--logits", logits}
+	code := Main(meetingProgram(-1), args, &out, &errs)
 	require.Equal(t, ExitOK, code, errs.String())
 	var got report
 	require.NoError(t, json.Unmarshal(out.Bytes(), &got))
@@ -211,7 +216,8 @@ func byHand(t *testing.T, p Program, odd int, more ...string) (codes [6]int, out
 	socket := filepath.Join(folder, "s")
 	var wg sync.WaitGroup
 	for rank := range 6 {
-		args := []string{"--weights", dir, "--prompt", "1", "--max-new", "3", "--rank-timeout", "3s", "--rank", fmt.Sprint(rank), "--socket", socket}
+		args := []string{"--weights", dir, "--prompt", "1", "--max-new", "3", "--rank-timeout", "3s",
+			"--rank", fmt.Sprint(rank), "--socket", socket}
 		if rank == odd {
 			args = append(args, more...)
 		}
