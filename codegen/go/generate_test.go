@@ -23,11 +23,14 @@ import (
 )
 
 // odd is a module that uses ops in ways in which the model's own text does not.
-func odd(t *testing.T) *ir.Module {
+func odd(t *testing.T) *ir.Module { return read(t, "odd.ir") }
+
+// read parses a module of testdata.
+func read(t *testing.T, name string) *ir.Module {
 	t.Helper()
-	text, err := os.ReadFile("testdata/odd.ir")
+	text, err := os.ReadFile("testdata/" + name)
 	require.NoError(t, err)
-	m, err := ir.ParseModule(string(text), "odd.ir", ops.All)
+	m, err := ir.ParseModule(string(text), name, ops.All)
 	require.NoError(t, err)
 	require.NoError(t, m.Verify())
 	return m
@@ -60,21 +63,35 @@ func TestNanoRunsLikeTheInterpreter(t *testing.T) {
 }
 
 func TestAnyVerifiedModuleRuns(t *testing.T) {
-	m := odd(t)
+	for _, name := range []string{"odd.ir", "grid.ir"} {
+		t.Run(name, func(t *testing.T) { requireLikeTheInterpreter(t, read(t, name)) })
+	}
+}
+
+// requireLikeTheInterpreter runs a module's program and compares its logits, and traced values of other kinds than
+// bf16, with the interpreter's.
+func requireLikeTheInterpreter(t *testing.T, m *ir.Module) {
 	checkpoint := filepath.Join(t.TempDir(), "checkpoint")
 	require.NoError(t, weights.Make(m, []byte("{}"), checkpoint, weights.MakeOptions{Seed: 3, Single: true}))
 	program := build(t, m, nil)
 	tokens := [][]int32{prompt(11, 64), prompt(13, 64)[2:]}
 	feed := [][]int32{{1, 2, 3}, {4, 5, 6}}
-	logits := filepath.Join(t.TempDir(), "logits.safetensors")
+	logits, trace := filepath.Join(t.TempDir(), "logits.safetensors"), filepath.Join(t.TempDir(), "trace.safetensors")
 	start(t, program, "--weights", checkpoint, "--prompt", tokenFile(t, tokens), "--feed", tokenFile(t, feed),
-		"--logits", logits)
-	want, err := eval.Generate(m, source(t, m, checkpoint), eval.Request{Prompt: tokens, Feed: feed})
+		"--logits", logits, "--trace", trace)
+	var rec record.Recorder
+	want, err := eval.Generate(m, source(t, m, checkpoint), eval.Request{Prompt: tokens, Feed: feed, Trace: rec.Add})
 	require.NoError(t, err)
-	file, err := safetensors.Open(logits)
+	requireTensors(t, logits, record.Logits(want))
+	requireTensors(t, trace, slices.DeleteFunc(rec.Tensors, func(d safetensors.Data) bool { return d.DType == "BF16" }))
+}
+
+// requireTensors compares tensors of a file: integers by equality, others by oddError.
+func requireTensors(t *testing.T, path string, want []safetensors.Data) {
+	file, err := safetensors.Open(path)
 	require.NoError(t, err)
 	defer file.Close()
-	for _, d := range record.Logits(want) {
+	for _, d := range want {
 		got, ok := file.Tensor(d.Name)
 		require.True(t, ok, d.Name)
 		require.Equal(t, d.Shape, got.Shape)
@@ -106,6 +123,11 @@ func TestGeneratedSourcesAreGolden(t *testing.T) {
 		if !strings.HasPrefix(name, "runtime/") {
 			golden.Check(t, filepath.Join("testdata", "odd", name+".golden"), string(files[name]))
 		}
+	}
+	files, err = Generate(read(t, "grid.ir"), Options{})
+	require.NoError(t, err)
+	for _, name := range []string{"main_function.go", "weights.go"} {
+		golden.Check(t, filepath.Join("testdata", "grid", name+".golden"), string(files[name]))
 	}
 	m, _ := nano(t)
 	files, err = Generate(m, Options{})
@@ -256,4 +278,23 @@ func TestRefusals(t *testing.T) {
 	m.Params[0].Instances = append(m.Params[0].Instances, "")
 	_, err = Generate(m, Options{})
 	require.ErrorContains(t, err, "parameter set block stands at the top and at other places")
+
+	const apart = `module apart from "apart.flag"
+dims D=64
+mesh tp=2
+
+params main {
+  weight w: bf16[E=4, F=8, D|2] from "experts.*.w.weight"
+}
+
+func part.prefill(%x: bf16[b, D|2], %ids: i32[b, A=2]) -> (bf16[b, A=2, F=8]) uses main {
+  %y = expert_linear %x, %ids, $w : bf16[b, A=2, F=8] partial
+  %z = all_reduce %y              : bf16[b, A=2, F=8]
+  return %z
+}
+`
+	m, err = ir.ParseModule(apart, "apart.ir", ops.All)
+	require.NoError(t, err)
+	_, err = Generate(m, Options{})
+	require.ErrorContains(t, err, "no kernel of expert_linear leaves a part of a sum unrounded")
 }

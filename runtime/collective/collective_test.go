@@ -222,7 +222,7 @@ func TestDisagreementsEndAllRanks(t *testing.T) {
 			"all_reduce of 4 float32 in runs of 1 over all ranks on rank 1"},
 		"over": {func(r *Rank) { r.Comm("lane").AllReduce(make([]float32, 4), make([]float64, 4), true) },
 			"all_reduce of 4 float64 in runs of 1 over lane on rank 1"},
-		"ends":   {func(r *Rank) {}, "rank 1 has ended, but rank"},
+		"ends": {func(r *Rank) {}, "rank 1 has ended, but rank"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachLink(t, grid, patience, func(t *testing.T, ranks []*Rank) {
