@@ -2,6 +2,7 @@ package ir
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	"flagc/internal/diag"
@@ -36,10 +37,19 @@ func (p *parser) header() {
 	p.mod.Name = p.ident("the module's name")
 	p.expect("from")
 	p.mod.Source = p.str("the source's name")
-	if !p.accept("dims") {
-		return
+	if p.accept("dims") {
+		p.dims()
 	}
-	for p.err == nil && p.lex.tok.kind == tokIdent && p.lex.tok.text != "params" && p.lex.tok.text != "func" {
+	if p.accept("memory") {
+		p.memory()
+	}
+}
+
+// afterDims are the words that end the table of named sizes.
+var afterDims = []string{"memory", "params", "func"}
+
+func (p *parser) dims() {
+	for p.err == nil && p.lex.tok.kind == tokIdent && !slices.Contains(afterDims, p.lex.tok.text) {
 		t := p.lex.tok
 		name := p.ident("a size's name")
 		p.expect("=")

@@ -23,13 +23,22 @@ type Options struct {
 	Target    targets.Target
 	Precision targets.Policy // "" for the target's default
 	TP        int            // ranks of tensor parallelism; 0 and 1 mean one
+
+	// What memory is planned for; 0 means DefaultBatch, DefaultContext and DefaultChunk.
+	Batch   int // sequences at once
+	Context int // longest sequence, prompt and answer together
+	Chunk   int // most tokens of one prefill call
 }
 
 // Pipeline is every pass in order. A pass is an entry here and a file beside this one.
 var Pipeline = []Pass{
 	{"lower-precision", "what each weight is kept as, what products compute in, where activations are quantised", lowerPrecision},
 	{"shard", "tensor parallelism: parts of weights, local shapes, collectives", shard},
+	{planMemoryName, "where each value lies, what lives in place, exact bytes per rank", planMemory},
 }
+
+// planMemoryName is the one pass that leaves the graph as it is.
+const planMemoryName = "plan-memory"
 
 // Stage is the module's text after one pass; stage 0, "frontend", is what the passes start from.
 type Stage struct {
@@ -85,6 +94,9 @@ func Apply(m *ir.Module, opts Options, list []Pass) ([]Stage, error) {
 	for _, p := range list {
 		if err := p.Run(m, opts); err != nil {
 			return stages, fmt.Errorf("%s: %w", p.Name, err)
+		}
+		if m.Memory != nil && p.Name != planMemoryName && m.String() != stages[len(stages)-1].Text {
+			m.DropMemory() // it was made for the graph as it was
 		}
 		if err := m.Verify(); err != nil {
 			return stages, fmt.Errorf("BUG: pass %s broke the module: %w", p.Name, err)
