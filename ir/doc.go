@@ -12,6 +12,8 @@
 //	[attr1]  an instruction has the attributes that its op declares, with values of the declared kind
 //	[state1] a state is linear: the value that an update consumed is not used again
 //	[state2] a state leaves a function with the type it entered with
+//	[mesh1]  types split axes over ranks that the mesh has, over each once
+//	[mesh2]  a collective names a communicator of the mesh
 //	[call1]  a call names a function of the module, fits its parameters, and stands at an instance of its parameter set
 //	[call2]  one function calls at most one function at each instance, so that a state has one history
 //	[param1] tensor names of the checkpoint are unique over all parameter sets and instances

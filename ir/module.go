@@ -31,6 +31,7 @@ type Module struct {
 	Name   string
 	Source string // file name of the .flag source that lines refer to
 	Dims   []NamedSize
+	Mesh   Mesh    // of the ranks that the module is the program of; nil for one
 	Memory *Memory // nil before memory is planned
 	Params []*Params
 	Funcs  []*Func

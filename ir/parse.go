@@ -2,7 +2,6 @@ package ir
 
 import (
 	"math"
-	"slices"
 	"strings"
 
 	"flagc/internal/diag"
@@ -40,16 +39,21 @@ func (p *parser) header() {
 	if p.accept("dims") {
 		p.dims()
 	}
+	if p.accept("mesh") {
+		p.mesh()
+	}
 	if p.accept("memory") {
 		p.memory()
 	}
 }
 
-// afterDims are the words that end the table of named sizes.
-var afterDims = []string{"memory", "params", "func"}
+// starts reports whether the token begins another part of the module.
+func (t token) starts() bool {
+	return t.text == "mesh" || t.text == "memory" || t.text == "params" || t.text == "func"
+}
 
 func (p *parser) dims() {
-	for p.err == nil && p.lex.tok.kind == tokIdent && !slices.Contains(afterDims, p.lex.tok.text) {
+	for p.err == nil && p.lex.tok.kind == tokIdent && !p.lex.tok.starts() {
 		t := p.lex.tok
 		name := p.ident("a size's name")
 		p.expect("=")
@@ -59,6 +63,29 @@ func (p *parser) dims() {
 		}
 		p.names[name] = value
 		p.mod.Dims = append(p.mod.Dims, NamedSize{name, value})
+	}
+}
+
+// maxRanks bounds the ranks of a mesh, so that hostile text cannot ask for a billion.
+const maxRanks = 1 << 16
+
+func (p *parser) mesh() {
+	at := p.lex.tok
+	for p.err == nil && p.lex.tok.kind == tokIdent && !p.lex.tok.starts() {
+		t := p.lex.tok
+		axis := MeshAxis{Name: p.ident("an axis of the mesh")}
+		p.expect("=")
+		axis.Size = p.integer("its number of ranks")
+		if axis.Size < 2 || axis.Size > maxRanks || p.mod.Mesh.Ranks()*axis.Size > maxRanks {
+			p.failAt(t, "an axis of the mesh has 2 ranks or more, and the mesh at most %d", maxRanks)
+		}
+		if p.mod.Mesh.order(axis.Name) >= 0 {
+			p.failAt(t, "the mesh has two axes %s", axis.Name)
+		}
+		p.mod.Mesh = append(p.mod.Mesh, axis)
+	}
+	if p.mod.Mesh == nil {
+		p.failAt(at, "expected the axes of the mesh, such as tp=8")
 	}
 }
 
@@ -181,6 +208,9 @@ func (p *parser) typ() Type {
 			p.expect("one")
 			p.expect(")")
 		}
+		if p.accept("over") {
+			t.Over = p.ident("an axis of the mesh")
+		}
 	}
 	return t
 }
@@ -247,19 +277,35 @@ func (p *parser) dim() Dim {
 		p.fail("expected an axis, found %s", p.lex.tok)
 		return Dim{}
 	}
-	split := 0
-	if at := p.lex.tok; p.accept("|") {
-		if split = p.integer("the number of parts"); split < 2 {
-			p.failAt(at, "an axis is split into 2 parts or more")
-			return Dim{}
-		}
-	}
+	whole := Dim{Name: name.String()}
+	split, over := p.split()
 	if p.accept("=") {
-		return Dim{name.String(), p.size(0), split}
+		whole.Size, whole.Split, whole.Over = p.size(0), split, over
+		return whole
 	}
 	s, err := ParseSize(name.String(), p.names)
 	if err != nil {
 		p.failAt(start, "axis %s has no known size: write %s=SIZE", name.String(), name.String())
 	}
-	return Dim{Name: name.String(), Size: s}.Part(split)
+	whole.Size = s
+	return whole.PartOver(split, over)
+}
+
+// split reads what follows a split axis: "|8" over all ranks, "|group" over one axis of the mesh.
+func (p *parser) split() (parts int, over string) {
+	at := p.lex.tok
+	if !p.accept("|") {
+		return 0, ""
+	}
+	if p.lex.tok.kind != tokIdent {
+		if parts = p.integer("the number of parts"); parts < 2 {
+			p.failAt(at, "an axis is split into 2 parts or more")
+		}
+		return parts, ""
+	}
+	over = p.ident("an axis of the mesh")
+	if parts = p.mod.Mesh.Size(over); parts < 2 {
+		p.failAt(at, "the mesh has no axis %s", over)
+	}
+	return parts, over
 }

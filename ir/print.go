@@ -17,6 +17,9 @@ func (m *Module) String() string {
 	p := &printer{names: m.Names(), known: map[string]string{}}
 	fmt.Fprintf(p, "module %s from %q\n", m.Name, m.Source)
 	p.dims(m.Dims)
+	if m.Mesh != nil {
+		fmt.Fprintf(p, "mesh %s\n", m.Mesh)
+	}
 	p.memory(m.Memory)
 	for _, s := range m.Params {
 		p.params(s)

@@ -18,7 +18,7 @@ func (f *Inference) sharding() error {
 	if f.Op.Collective != nil {
 		return nil
 	}
-	partial := NotPartial
+	partial, over := NotPartial, ""
 	for _, letter := range slices.Sorted(maps.Keys(f.bound)) {
 		for _, d := range f.bound[letter] {
 			if d.Split == 0 {
@@ -31,10 +31,12 @@ func (f *Inference) sharding() error {
 			case !f.Op.Sums(letter):
 				return f.Errorf(f.by[letter], "%s neither keeps axis %s (%s) nor sums over it, and it is split into %d",
 					f.Op.Name, letter, d.Name, d.Split)
+			case partial != NotPartial && over != d.Over:
+				return f.Errorf(f.by[letter], "%s would sum over ranks that differ in %q and in %q at once", f.Op.Name, over, d.Over)
 			case f.Op.sig.indexed(letter) >= 0 && partial == NotPartial:
-				partial = PartialOne
+				partial, over = PartialOne, d.Over
 			default:
-				partial = PartialSum
+				partial, over = PartialSum, d.Over
 			}
 		}
 	}
@@ -42,6 +44,10 @@ func (f *Inference) sharding() error {
 		if a == nil || a.Type.Partial == NotPartial {
 			continue
 		}
+		if partial != NotPartial && over != a.Type.Over {
+			return f.Errorf(i, "%s would meet sums over ranks that differ in %q and in %q", f.Op.Name, over, a.Type.Over)
+		}
+		over = a.Type.Over
 		switch {
 		case f.Op.Class == View:
 			partial = a.Type.Partial
@@ -59,6 +65,9 @@ func (f *Inference) sharding() error {
 	}
 	for i := range f.Results {
 		f.Results[i].Partial = partial
+		if partial != NotPartial {
+			f.Results[i].Over = over
+		}
 	}
 	return nil
 }
@@ -103,22 +112,22 @@ func (s *signature) indexed(letter string) int {
 	return -1
 }
 
-// LocalIndices returns, for each operand whose values index an axis that is split in this instruction, the
-// length of one rank's part: rank r takes index v for its own v - r·length.
-func (in *Instr) LocalIndices() map[int]int {
+// LocalIndices returns, for each operand whose values index an axis that is split in this instruction, that axis:
+// the rank with part r takes index v for its own v - r·size.
+func (in *Instr) LocalIndices() map[int]Dim {
 	if in.Op == nil {
 		return nil
 	}
-	var out map[int]int
+	var out map[int]Dim
 	for i, t := range in.Op.sig.in {
 		if t.indexes == "" || i >= len(in.Args) || in.Args[i] == nil {
 			continue
 		}
 		if d, ok := in.axis(t.indexes); ok && d.Split > 0 {
 			if out == nil {
-				out = map[int]int{}
+				out = map[int]Dim{}
 			}
-			out[i], _ = d.Size.IsConst()
+			out[i] = d
 		}
 	}
 	return out

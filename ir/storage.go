@@ -25,7 +25,7 @@ func (in *Instr) MayOverwrite(i, j int) bool {
 		return false
 	}
 	r, a := in.Results[i].Type, in.Args[j].Type
-	if r.Partial != a.Partial || r.Elem.DType.Bits() != a.Elem.DType.Bits() || r.Elem.IsQuantised() || a.Elem.IsQuantised() ||
+	if r.Partial != a.Partial || r.Over != a.Over || r.Elem.DType.Bits() != a.Elem.DType.Bits() || r.Elem.IsQuantised() || a.Elem.IsQuantised() ||
 		!slices.EqualFunc(r.Dims, a.Dims, Dim.Equal) {
 		return false
 	}

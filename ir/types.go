@@ -88,11 +88,14 @@ func (e Elem) String() string {
 type Dim struct {
 	Name  string
 	Size  Size
-	Split int // into how many parts; 0 for a whole axis
+	Split int    // into how many parts; 0 for a whole axis
+	Over  string // the axis of the mesh whose ranks have the parts; "" for all ranks
 }
 
 // Equal reports whether two axes are the same.
-func (d Dim) Equal(e Dim) bool { return d.Name == e.Name && d.Split == e.Split && d.Size.Equal(e.Size) }
+func (d Dim) Equal(e Dim) bool {
+	return d.Name == e.Name && d.Split == e.Split && d.Over == e.Over && d.Size.Equal(e.Size)
+}
 
 // Whole is the axis with the parts of all ranks together.
 func (d Dim) Whole() Dim {
@@ -102,18 +105,27 @@ func (d Dim) Whole() Dim {
 	return Dim{Name: d.Name, Size: d.Size.Mul(Const(d.Split))}
 }
 
-// Part is the axis split into n parts.
+// Part is the axis split into n parts, one for each rank.
 func (d Dim) Part(n int) Dim {
+	return d.PartOver(n, "")
+}
+
+// PartOver is the axis split into n parts over one axis of the mesh.
+func (d Dim) PartOver(n int, over string) Dim {
 	if n < 2 {
 		return d
 	}
-	return Dim{Name: d.Name, Size: d.Size.Div(Const(n)), Split: n}
+	return Dim{Name: d.Name, Size: d.Size.Div(Const(n)), Split: n, Over: over}
 }
 
-// label is the axis as types show it: "H", or "H|8" where it is split into 8.
+// label is the axis as types show it: "H", "H|8" where it is split over all 8 ranks, "G|group" where it is split
+// over one axis of the mesh.
 func (d Dim) label() string {
-	if d.Split == 0 {
+	switch {
+	case d.Split == 0:
 		return d.Name
+	case d.Over != "":
+		return d.Name + "|" + d.Over
 	}
 	return fmt.Sprintf("%s|%d", d.Name, d.Split)
 }
@@ -134,6 +146,7 @@ type Type struct {
 	Elem    Elem
 	Dims    []Dim
 	Partial Partial
+	Over    string // where Partial: the axis of the mesh whose ranks have the parts; "" for all ranks
 }
 
 // Whole is the type of the value over all ranks.
@@ -147,7 +160,7 @@ func (t Type) Whole() Type {
 
 // Equal reports whether both types are the same, names of axes included.
 func (t Type) Equal(u Type) bool {
-	if t.Elem != u.Elem || len(t.Dims) != len(u.Dims) || t.Partial != u.Partial {
+	if t.Elem != u.Elem || len(t.Dims) != len(u.Dims) || t.Partial != u.Partial || t.Over != u.Over {
 		return false
 	}
 	for i, d := range t.Dims {
@@ -184,7 +197,20 @@ func (t Type) suffix() string {
 	if t.Partial == NotPartial {
 		return ""
 	}
+	if t.Over != "" {
+		return " " + string(t.Partial) + " over " + t.Over
+	}
 	return " " + string(t.Partial)
+}
+
+// IsSplit reports whether an axis is split over ranks.
+func (t Type) IsSplit() bool {
+	for _, d := range t.Dims {
+		if d.Split > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Shape evaluates all sizes.

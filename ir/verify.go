@@ -15,6 +15,7 @@ func (m *Module) Verify() error {
 		v.index[f] = true
 	}
 	v.tensors()
+	v.mesh()
 	for _, f := range m.Funcs {
 		v.function(f)
 	}
@@ -112,6 +113,7 @@ func (v *verifier) instr(in *Instr, at map[string]bool) {
 		return
 	}
 	v.types(in)
+	v.collective(in)
 	for _, operand := range in.Op.Updates {
 		if operand < len(in.Args) && in.Args[operand] != nil {
 			v.consumed[in.Args[operand]] = in

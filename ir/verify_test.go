@@ -53,6 +53,7 @@ func TestVerifyNamesTheBrokenInvariant(t *testing.T) {
 // split is the program of one of four ranks.
 const split = `module split from "split.flag"
 dims D=128 H=8 E=4 V=64 k=2
+mesh tp=4
 
 params main {
   weight embed: bf16[V|4, D] from "embed.weight"

@@ -21,6 +21,7 @@ func shard(m *ir.Module, opts Options) error {
 	if err := s.plan(); err != nil {
 		return err
 	}
+	m.Mesh = ir.Mesh{{Name: "tp", Size: opts.TP}}
 	for _, f := range m.Funcs {
 		if err := s.function(f); err != nil {
 			return fmt.Errorf("%s: %w", f.FullName(), err)

@@ -115,7 +115,6 @@ func (a *app) runEval(name string, mf *modelFlags, f *evalFlags) error {
 		return err
 	}
 	defer checkpoint.Close()
-	q.Ranks = m.tp
 	var rec record.Recorder
 	if f.trace != "" {
 		q.Trace = rec.Add

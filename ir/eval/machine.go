@@ -33,16 +33,15 @@ type Options struct {
 	Record func(fn *ir.Func, in *ir.Instr, e *ir.Eval)
 	// Threads bounds the goroutines; 0 means one for each processor.
 	Threads int
-	// Ranks is the number of simulated ranks that meet in collectives; 0 means one. Weights and states of split
-	// axes are cut, rank by rank, as their types say.
-	Ranks int
 }
 
-// Machine holds the states of all layers and runs functions over them.
+// Machine holds the states of all layers and runs functions over them, on every rank of the module's mesh. Weights
+// and states of split axes are cut, rank by rank, as their types say.
 type Machine struct {
 	mod     *ir.Module
 	weights Weights
 	opts    Options
+	ranks   int                     // simulated, as the module's mesh says; they meet in collectives
 	states  map[string][]*ir.Tensor // by instance and state name, of each rank
 	parts   map[part]*ir.Tensor     // weights cut for a rank
 }
@@ -62,8 +61,7 @@ func New(m *ir.Module, w Weights, opts Options) (*Machine, error) {
 	if opts.Threads == 0 {
 		opts.Threads = runtime.GOMAXPROCS(0)
 	}
-	opts.Ranks = max(opts.Ranks, 1)
-	machine := &Machine{mod: m, weights: w, opts: opts, states: map[string][]*ir.Tensor{}, parts: map[part]*ir.Tensor{}}
+	machine := &Machine{mod: m, ranks: m.Mesh.Ranks(), weights: w, opts: opts, states: map[string][]*ir.Tensor{}, parts: map[part]*ir.Tensor{}}
 	return machine, machine.Reset()
 }
 
@@ -77,7 +75,7 @@ func (m *Machine) Reset() error {
 				return fmt.Errorf("state %s: %w", s.Value.Name, err)
 			}
 			for _, instance := range set.Instances {
-				ranks := make([]*ir.Tensor, m.opts.Ranks)
+				ranks := make([]*ir.Tensor, m.ranks)
 				for r := range ranks {
 					ranks[r] = ir.NewTensor(s.Value.Type.Elem, shape)
 					for i := range ranks[r].F {
@@ -106,7 +104,7 @@ func (m *Machine) Run(name string, p, s int, args ...*ir.Tensor) (results []*ir.
 	env := ir.Env{"b": m.opts.Batch, "m": m.opts.MaxSeq, "p": p, "s": s}
 	ranked := make([][]*ir.Tensor, len(args))
 	for i, a := range args {
-		ranked[i] = slices.Repeat([]*ir.Tensor{a}, m.opts.Ranks) // what enters and leaves is whole on every rank
+		ranked[i] = slices.Repeat([]*ir.Tensor{a}, m.ranks) // what enters and leaves is whole on every rank
 	}
 	all, err := m.function(f, "", env, ranked)
 	if err != nil {
@@ -173,7 +171,7 @@ func (fr *frame) value(v *ir.Value) ([]*ir.Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	ranks := make([]*ir.Tensor, fr.m.opts.Ranks)
+	ranks := make([]*ir.Tensor, fr.m.ranks)
 	for r := range ranks {
 		ranks[r] = fr.m.cut(part{fr.instance, w, r}, whole)
 	}
@@ -184,7 +182,7 @@ func (fr *frame) value(v *ir.Value) ([]*ir.Tensor, error) {
 func (fr *frame) instr(in *ir.Instr) (err error) {
 	args := make([][]*ir.Tensor, len(in.Args))
 	for i, a := range in.Args {
-		args[i] = make([]*ir.Tensor, fr.m.opts.Ranks)
+		args[i] = make([]*ir.Tensor, fr.m.ranks)
 		if a != nil {
 			if args[i], err = fr.value(a); err != nil {
 				return err
@@ -218,7 +216,7 @@ func (fr *frame) op(in *ir.Instr, args [][]*ir.Tensor) (out [][]*ir.Tensor, err 
 		}
 	}()
 	out = make([][]*ir.Tensor, len(in.Results))
-	ranks := make([]*ir.Eval, fr.m.opts.Ranks)
+	ranks := make([]*ir.Eval, fr.m.ranks)
 	for r := range ranks {
 		if ranks[r], err = fr.prepare(in, args, r); err != nil {
 			return nil, err
@@ -231,7 +229,7 @@ func (fr *frame) op(in *ir.Instr, args [][]*ir.Tensor) (out [][]*ir.Tensor, err 
 	if fr.m.opts.Record != nil {
 		recorded = snapshot(in, ranks[0].Args)
 	}
-	if err := evaluate(in, ranks); err != nil {
+	if err := fr.m.evaluate(in, ranks); err != nil {
 		return nil, err
 	}
 	for i, v := range in.Results {
@@ -253,8 +251,9 @@ func (fr *frame) prepare(in *ir.Instr, args [][]*ir.Tensor, r int) (*ir.Eval, er
 	for _, a := range args {
 		e.Args = append(e.Args, a[r])
 	}
-	for i, length := range in.LocalIndices() {
-		e.Args[i] = shifted(e.Args[i], r*length)
+	for i, d := range in.LocalIndices() {
+		length, _ := d.Size.IsConst()
+		e.Args[i] = shifted(e.Args[i], fr.m.mod.Mesh.Index(r, d.Over)*length)
 	}
 	for i, v := range in.Results {
 		if operand, ok := in.Op.Updates[i]; ok {
@@ -270,10 +269,16 @@ func (fr *frame) prepare(in *ir.Instr, args [][]*ir.Tensor, r int) (*ir.Eval, er
 	return e, nil
 }
 
-// evaluate fills the results of all ranks.
-func evaluate(in *ir.Instr, ranks []*ir.Eval) error {
+// evaluate fills the results of all ranks. In a collective the ranks of each communicator meet.
+func (m *Machine) evaluate(in *ir.Instr, ranks []*ir.Eval) error {
 	if in.Op.Collective != nil {
-		in.Op.Collective(ranks)
+		for _, members := range m.mod.Mesh.Communicators(in.Attrs.Str("over")) {
+			meeting := make([]*ir.Eval, len(members))
+			for i, r := range members {
+				meeting[i] = ranks[r]
+			}
+			in.Op.Collective(meeting)
+		}
 		return nil
 	}
 	for _, e := range ranks {

@@ -11,7 +11,7 @@ func (m *Machine) cut(at part, whole *ir.Tensor) *ir.Tensor {
 	t := whole
 	for axis, d := range at.weight.Value.Type.Dims {
 		if d.Split > 0 {
-			t = Cut(t, axis, at.rank, d.Split)
+			t = Cut(t, axis, m.mod.Mesh.Index(at.rank, d.Over), d.Split)
 		}
 	}
 	if t != whole {

@@ -25,7 +25,6 @@ type Request struct {
 	// Step is told how many of all tokens are done; may be nil.
 	Step    func(done, total int)
 	Threads int
-	Ranks   int // simulated ranks; 0 means one
 	Record  func(fn *ir.Func, in *ir.Instr, e *ir.Eval)
 }
 
@@ -54,7 +53,7 @@ func Generate(m *ir.Module, w Weights, q Request) (*Result, error) {
 	if r.q.MaxSeq == 0 {
 		r.q.MaxSeq = len(q.Prompt[0]) + steps
 	}
-	opts := Options{Batch: len(q.Prompt), MaxSeq: r.q.MaxSeq, Threads: q.Threads, Ranks: q.Ranks, Record: q.Record}
+	opts := Options{Batch: len(q.Prompt), MaxSeq: r.q.MaxSeq, Threads: q.Threads, Record: q.Record}
 	if q.Trace != nil {
 		opts.Trace = func(name string, t *ir.Tensor) { q.Trace(r.prefix+"."+name, t) }
 	}

@@ -38,7 +38,7 @@ func viewRule(f *ir.Inference) error {
 	for len(a) > 0 && len(b) > 0 && a[len(a)-1].Equal(b[len(b)-1]) {
 		a, b = a[:len(a)-1], b[:len(b)-1]
 	}
-	if !product(a).Equal(product(b)) || shareName(a, b) {
+	if !product(a).Equal(product(b)) || shareName(a, b) || !sameParts(a, b) {
 		return f.Errorf(0, "view: %s cannot be seen as [%s]: the axes do not regroup in order",
 			from.Describe(), strings.TrimSuffix(strings.TrimPrefix(ir.Type{Elem: from.Elem, Dims: to.Dims}.Describe(),
 				from.Elem.String()+"["), "]"))
@@ -60,15 +60,21 @@ func factors(dims []ir.Dim, names map[string]int) []ir.Dim {
 			}
 			parts = append(parts, ir.Dim{Name: name, Size: s})
 		}
-		if parts == nil || !product(parts).Equal(d.Whole().Size) {
+		if parts == nil || !product(parts).Equal(d.Whole().Size) || !divides(d.Split, parts[0]) {
 			parts = []ir.Dim{d.Whole()}
 		}
 		if d.Split > 0 { // elements are row-major, so splitting a product splits its first factor
-			parts[0] = parts[0].Part(d.Split)
+			parts[0] = parts[0].PartOver(d.Split, d.Over)
 		}
 		out = append(out, parts...)
 	}
 	return out
+}
+
+// divides reports whether n parts of an axis are equal.
+func divides(n int, d ir.Dim) bool {
+	k, ok := d.Size.IsConst()
+	return n == 0 || !ok || k%n == 0
 }
 
 func product(dims []ir.Dim) ir.Size {
@@ -82,12 +88,50 @@ func product(dims []ir.Dim) ir.Size {
 func shareName(a, b []ir.Dim) bool {
 	for _, x := range a {
 		for _, y := range b {
-			if x.Name == y.Name && x.Split == y.Split {
+			if x.Name == y.Name && x.Split == y.Split && x.Over == y.Over {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// sameParts reports whether a regrouping of axes leaves every rank with the elements that it has: what is split
+// varies slowest on both sides. An axis split over all ranks of a grid is the same as two, each split over one axis
+// of the grid.
+func sameParts(a, b []ir.Dim) bool {
+	x, okA := leadingSplits(a)
+	y, okB := leadingSplits(b)
+	if !okA || !okB {
+		return false
+	}
+	if len(x) == len(y) {
+		for i := range x {
+			if x[i].Split != y[i].Split || x[i].Over != y[i].Over {
+				return false
+			}
+		}
+		return true
+	}
+	if len(x) > len(y) {
+		x, y = y, x
+	}
+	return len(x) == 1 && len(y) == 2 && x[0].Over == "" && x[0].Split == y[0].Split*y[1].Split
+}
+
+// leadingSplits lists the split axes; ok says that before each of them nothing varies on one rank.
+func leadingSplits(dims []ir.Dim) (splits []ir.Dim, ok bool) {
+	before := ir.Const(1)
+	for _, d := range dims {
+		if d.Split > 0 {
+			if !before.Equal(ir.Const(1)) {
+				return nil, false
+			}
+			splits = append(splits, d)
+		}
+		before = before.Mul(d.Size)
+	}
+	return splits, true
 }
 
 // Repeat inserts an axis along which the last axis' vectors are repeated.

@@ -54,16 +54,10 @@ func TestPoliciesKeepTheMeaning(t *testing.T) {
 }
 
 func checkRun(t *testing.T, g *goldens.Golden, m *ir.Module, w eval.Weights, run string) {
-	checkRanks(t, g, m, w, run, 1)
-}
-
-// checkRanks is checkRun on simulated ranks.
-func checkRanks(t *testing.T, g *goldens.Golden, m *ir.Module, w eval.Weights, run string, ranks int) {
 	want := g.Run(run)
 	var rec record.Recorder
 	_, mtp := want["prefill.mtp.logits"]
-	q := eval.Request{Prompt: g.Tokens(t, run+".prompt"), Feed: g.Tokens(t, run+".fed"), MTP: mtp,
-		Ranks: ranks}
+	q := eval.Request{Prompt: g.Tokens(t, run+".prompt"), Feed: g.Tokens(t, run+".fed"), MTP: mtp}
 	if _, traced := want["prefill.layers.0.attn"]; traced {
 		q.Trace = rec.Add
 	}

@@ -26,7 +26,7 @@ func TestRanksEqualTheOfficialCode(t *testing.T) {
 				require.NoError(t, err)
 				w := g.Weights(t, m)
 				for _, run := range []string{"short3", "batch", "long"} {
-					checkRanks(t, g, m, w, run, tp)
+					checkRun(t, g, m, w, run)
 				}
 			})
 		}
