@@ -40,6 +40,23 @@ var Pipeline = []Pass{
 // planMemoryName is the one pass that leaves the graph as it is.
 const planMemoryName = "plan-memory"
 
+// Lower applies the pipeline up to plan-memory to m, in place, and checks the result once. It is for questions that
+// ask for many variants of a module, whose texts nobody reads.
+func Lower(m *ir.Module, opts Options) error {
+	for _, p := range Pipeline {
+		if p.Name == planMemoryName {
+			break
+		}
+		if err := p.Run(m, opts); err != nil {
+			return fmt.Errorf("%s: %w", p.Name, err)
+		}
+	}
+	if err := m.Verify(); err != nil {
+		return fmt.Errorf("BUG: the pipeline broke the module: %w", err)
+	}
+	return nil
+}
+
 // Stage is the module's text after one pass; stage 0, "frontend", is what the passes start from.
 type Stage struct {
 	Name string
