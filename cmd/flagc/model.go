@@ -25,12 +25,20 @@ type modelFlags struct {
 	target    string
 	precision string
 	tp        int
+	batch     int
+	context   int
+	chunk     int
 	after     string
 }
 
 func (f *modelFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.config, "config", "", "the checkpoint's config.json (Hugging Face keys); commands with --weights find it there")
+	f.registerModel(cmd)
 	f.registerMachine(cmd)
+}
+
+// registerModel adds what says which model it is.
+func (f *modelFlags) registerModel(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.config, "config", "", "the checkpoint's config.json (Hugging Face keys); commands with --weights find it there")
 	cmd.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return deepseekv4.Names(), cobra.ShellCompDirectiveDefault
 	}
@@ -38,6 +46,21 @@ func (f *modelFlags) register(cmd *cobra.Command) {
 
 // registerMachine adds what passes need to know.
 func (f *modelFlags) registerMachine(cmd *cobra.Command) {
+	f.registerTarget(cmd)
+	cmd.Flags().IntVar(&f.tp, "tp", 1, "ranks of tensor parallelism; flagc tp MODEL lists which are legal")
+	f.registerSizes(cmd)
+}
+
+// registerSizes adds what memory is planned for.
+func (f *modelFlags) registerSizes(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&f.batch, "batch", passes.DefaultBatch, "sequences at once that memory is planned for")
+	cmd.Flags().IntVar(&f.context, "context", passes.DefaultContext, "longest sequence that memory is planned for, prompt and answer together")
+	cmd.Flags().IntVar(&f.chunk, "chunk", 0, fmt.Sprintf("most tokens of one prefill call that memory is planned for (default %d, or the context if "+
+		"that is less)", passes.DefaultChunk))
+}
+
+// registerTarget adds the machine and the precision.
+func (f *modelFlags) registerTarget(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.target, "target", "cpu", "what to compile for; flagc targets lists what there is")
 	completeWith(cmd, "target", targets.Names())
 	var policies []string
@@ -46,7 +69,6 @@ func (f *modelFlags) registerMachine(cmd *cobra.Command) {
 	}
 	cmd.Flags().StringVar(&f.precision, "precision", "", "precision policy, instead of the target's default: "+strings.Join(policies, ", "))
 	completeWith(cmd, "precision", policies)
-	cmd.Flags().IntVar(&f.tp, "tp", 1, "ranks of tensor parallelism; flagc tp MODEL lists which are legal")
 }
 
 // registerAfter adds --after, for commands that can stop between passes.
@@ -65,6 +87,7 @@ type model struct {
 	module *ir.Module
 	target targets.Target
 	policy targets.Policy
+	opts   passes.Options // of all passes
 	tp     int
 	name   string // as the user gave it
 	source frontend.Source
@@ -93,7 +116,7 @@ func (a *app) load(name string, f *modelFlags, weights string) (*model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &model{m, target, policy, f.tp, name, source, config}, nil
+	return &model{m, target, policy, f.options(target, policy), f.tp, name, source, config}, nil
 }
 
 // maxRanks is the largest tensor-parallel degree that is looked at.
@@ -115,6 +138,11 @@ func (f *modelFlags) machine() (targets.Target, targets.Policy, error) {
 	return target, policy, target.Allows(policy)
 }
 
+// options are what passes are asked for.
+func (f *modelFlags) options(target targets.Target, policy targets.Policy) passes.Options {
+	return passes.Options{Target: target, Precision: policy, TP: f.tp, Batch: f.batch, Context: f.context, Chunk: f.chunk}
+}
+
 // stages runs the pipeline on the model.
 func (m *model) stages(after string) ([]passes.Stage, error) {
 	if after != "" {
@@ -122,7 +150,7 @@ func (m *model) stages(after string) ([]passes.Stage, error) {
 			return nil, unknown("stage", after, known)
 		}
 	}
-	return passes.Run(m.module, passes.Options{Target: m.target, Precision: m.policy, TP: m.tp}, after)
+	return passes.Run(m.module, m.opts, after)
 }
 
 // unknown is the error for a name that is none of the known ones.

@@ -41,7 +41,7 @@ and prints the result. Without --passes it verifies and prints.`,
 			if err != nil {
 				return err
 			}
-			if _, err := passes.Apply(m, passes.Options{Target: target, Precision: policy, TP: f.tp}, list); err != nil {
+			if _, err := passes.Apply(m, f.options(target, policy), list); err != nil {
 				return err
 			}
 			_, err = fmt.Fprint(a.out, m.String())

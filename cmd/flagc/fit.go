@@ -1,0 +1,91 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"flagc/fit"
+	"flagc/targets"
+)
+
+func (a *app) fit() *cobra.Command {
+	var f modelFlags
+	var cards int
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "fit MODEL --target NAME",
+		Short: "Say whether a model fits, on how many cards, and what would have to change",
+		Long: fmt.Sprintf(`For every precision policy that the target can compute and every legal tensor-parallel degree up to %d: what one card
+holds, whether that fits, how long a context could be, and the time of a decoded token that bandwidth and meetings of
+ranks allow. Weights, caches, workspace and communication are exact bytes of the layout that flagc plans. Estimated
+are the usable memory of a device, where the target does not know it, and all times.`, fit.MaxCards),
+		Example: `  flagc fit deepseek-v4-flash --target ascend-910b-32g --cards 8
+  flagc fit deepseek-v4-pro --target h200 --context 131072 --batch 4
+  flagc fit deepseek-v4 --config config.json --target h20 --precision w4a8 --json`,
+		Args: exactly(1, "one MODEL"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cards != 0 && (cards < 1 || cards > fit.MaxCards) {
+				return usageError{fmt.Errorf("--cards %d: expected 1 to %d", cards, fit.MaxCards)}
+			}
+			m, err := a.load(args[0], &f, "")
+			if err != nil {
+				return err
+			}
+			answer, err := fit.Ask(fit.Question{Model: m.module, Target: m.target, Policy: targets.Policy(f.precision),
+				Cards: cards, Batch: f.batch, Context: f.context, Chunk: f.chunk, MaxContext: maxContext(m.config.Text)})
+			if err != nil {
+				return err
+			}
+			next := nextStep(m, answer, f.config)
+			if asJSON {
+				return a.printJSON(struct {
+					*fit.Answer
+					Next string `json:"next"`
+				}{answer, next})
+			}
+			_, err = fmt.Fprintf(a.out, "%s  next: %s\n", answer.Text(args[0]), next)
+			return err
+		},
+	}
+	f.registerModel(cmd)
+	f.registerTarget(cmd)
+	f.registerSizes(cmd)
+	cmd.Flags().IntVar(&cards, "cards", 0, "look at this number of cards only, one rank on each (default every legal one)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the answer as JSON, in bytes and seconds")
+	f.tp = 1
+	return cmd
+}
+
+// maxContext is the longest sequence that a configuration allows, 0 if it does not say. The text was read as a
+// configuration before.
+func maxContext(config string) int {
+	var c struct {
+		Max int `json:"max_position_embeddings"`
+	}
+	if json.Unmarshal([]byte(config), &c) != nil {
+		return 0
+	}
+	return max(0, c.Max)
+}
+
+// nextStep is the command that follows: the build, or where flagc has no kernels for the target yet the rank's program.
+// Where nothing fits it is the list of machines.
+func nextStep(m *model, a *fit.Answer, config string) string {
+	if a.Best < 0 {
+		return "flagc targets"
+	}
+	r := a.Rows[a.Best]
+	verb, out := "ir", ""
+	if buildable(m.target) == nil {
+		verb, out = "build", " -o build"
+	}
+	text := fmt.Sprintf("flagc %s %s", verb, m.name)
+	if config != "" {
+		text += " --config " + config
+	}
+	text += fmt.Sprintf(" --target %s --tp %d --precision %s", m.target.Name, r.Cards, r.Policy)
+	text += fmt.Sprintf(" --batch %d --context %d --chunk %d", a.Batch, a.Context, a.Chunk)
+	return text + out
+}

@@ -1,0 +1,140 @@
+package fit
+
+import (
+	"fmt"
+	"sort"
+
+	"flagc/internal/diag"
+	"flagc/ir"
+	"flagc/passes"
+	"flagc/targets"
+)
+
+// variant is the model lowered for one policy and degree.
+type variant struct {
+	module *ir.Module
+	row    Row
+}
+
+func (q Question) variant(policy targets.Policy, cards int, d Device) (*variant, error) {
+	opts := q.options(policy, cards)
+	v := &variant{module: q.Model.Clone(), row: Row{Policy: policy, Cards: cards, Changes: []string{}}}
+	if err := passes.Lower(v.module, opts); err != nil {
+		return nil, fmt.Errorf("policy %s on %d cards: %w", policy, cards, err)
+	}
+	var err error
+	if v.row.Memory, err = passes.MemoryFor(v.module, opts); err != nil {
+		return nil, err
+	}
+	v.row.Verdict = Unknown
+	if d.Known {
+		v.row.Free, v.row.Verdict = d.Usable-v.row.Memory.Total, Fits
+		if v.row.Free < 0 {
+			v.row.Verdict = TooMuch
+		}
+	}
+	return v, nil
+}
+
+// finish fills in what is asked of the rows that are shown: time, longest context, and what would help.
+func (v *variant) finish(q Question, a *Answer, all [][]*variant) error {
+	var err error
+	if v.row.Seconds, v.row.Cost, err = passes.DecodeTime(v.module, q.Target, a.Batch, a.Context); err != nil {
+		return err
+	}
+	if !a.Device.Known {
+		return nil
+	}
+	if v.row.Longest, err = v.longest(q, a); err != nil {
+		return err
+	}
+	if v.row.Verdict == TooMuch {
+		v.row.Changes = v.changes(a, all)
+	}
+	return nil
+}
+
+// contextLimit bounds the search where the model's configuration does not.
+const contextLimit = 1 << 23
+
+// longest is the largest context whose plan fits. What a rank holds grows with the context, so bisection finds it.
+func (v *variant) longest(q Question, a *Answer) (int, error) {
+	most := a.MaxContext
+	if most == 0 {
+		most = contextLimit
+	}
+	opts := q.options(v.row.Policy, v.row.Cards)
+	var err error
+	n := sort.Search(most, func(i int) bool { // the first i whose context i+1 does not fit
+		opts.Context, opts.Chunk = i+1, min(a.Chunk, i+1)
+		total, e := passes.TotalFor(v.module, opts)
+		if e != nil && err == nil {
+			err = e
+		}
+		return total > a.Device.Usable
+	})
+	return n, err
+}
+
+// changes lists what would make a row fit that does not: a shorter context, another policy on as many cards, more
+// cards with this policy.
+func (v *variant) changes(a *Answer, all [][]*variant) []string {
+	var out []string
+	if n := v.row.Longest; n > 1 {
+		out = append(out, fmt.Sprintf("a context of at most %d", n))
+	}
+	for _, list := range all {
+		for _, o := range list {
+			if o.row.Cards == v.row.Cards && o.row.Policy != v.row.Policy && o.row.Verdict == Fits {
+				out = append(out, fmt.Sprintf("policy %s", o.row.Policy))
+			}
+		}
+	}
+	for _, list := range all {
+		for _, o := range list {
+			if o.row.Policy == v.row.Policy && o.row.Cards > v.row.Cards && o.row.Verdict == Fits {
+				return append(out, fmt.Sprintf("%d cards", o.row.Cards))
+			}
+		}
+	}
+	return out
+}
+
+// degrees lists the legal numbers of cards, and refuses one that is asked for and not legal: every reason, and the
+// nearest that are.
+func (q Question) degrees() ([]int, error) {
+	var legal []int
+	reasons := passes.Degrees(q.Model, MaxCards)
+	for i, r := range reasons {
+		if len(r) == 0 {
+			legal = append(legal, i+1)
+		}
+	}
+	if q.Cards == 0 {
+		return legal, nil
+	}
+	if q.Cards < 1 || q.Cards > MaxCards {
+		return nil, fmt.Errorf("%d cards: expected 1 to %d", q.Cards, MaxCards)
+	}
+	against := reasons[q.Cards-1]
+	if len(against) == 0 {
+		return legal, nil
+	}
+	d := diag.New(diag.Span{}, "shard1", "%s cannot be split over %d cards", q.Model.Name, q.Cards)
+	for _, r := range against {
+		d = d.WithNote(diag.Span{}, "%s: %s", r.Weight, r.Text)
+	}
+	return nil, d.WithHelp("legal next to it: %s", nearest(legal, q.Cards))
+}
+
+// nearest names the legal degrees on both sides of n.
+func nearest(legal []int, n int) string {
+	i := sort.SearchInts(legal, n)
+	switch {
+	case i == len(legal):
+		return fmt.Sprint(legal[i-1])
+	case i == 0:
+		return fmt.Sprint(legal[0])
+	}
+	return fmt.Sprintf("%d and %d", legal[i-1], legal[i])
+}
