@@ -15,14 +15,12 @@ import (
 
 // Question is what is asked. The model is elaborated and has seen no pass; it stays as it is.
 type Question struct {
-	Model      *ir.Module
-	Target     targets.Target
-	Policy     targets.Policy // "" for every policy that the target can compute
-	Cards      int            // 0 for every legal degree up to MaxCards
-	Batch      int            // sequences at once; 0 for the default of plan-memory, as for the next two
-	Context    int            // longest sequence
-	Chunk      int            // most tokens of one prefill call
-	MaxContext int            // longest sequence that the model's configuration allows; 0 if it does not say
+	Model *ir.Module
+	// Options names the target, and what memory is planned for. A precision, and a choice of layout, restricts the
+	// answer; the degree TP is not read.
+	Options    passes.Options
+	Cards      int // 0 for every legal degree up to MaxCards
+	MaxContext int // longest sequence that the model's configuration allows; 0 if it does not say
 }
 
 // MaxCards is the largest degree that is looked at.
@@ -61,6 +59,7 @@ type Device struct {
 type Row struct {
 	Policy  targets.Policy `json:"policy"`
 	Cards   int            `json:"cards"`
+	Mesh    string         `json:"mesh,omitempty"` // how the ranks stand
 	Memory  passes.Report  `json:"memory"`
 	Verdict Verdict        `json:"verdict"`
 	Free    int            `json:"free"`    // bytes left, negative where it does not fit; 0 where the device is unknown
@@ -86,9 +85,9 @@ func Ask(q Question) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	sizes := q.options("", 1)
-	a := &Answer{Model: q.Model.Name, Target: q.Target.Name, MaxContext: q.MaxContext, Device: device(q.Target), Best: -1}
-	if a.Batch, a.Context, a.Chunk, err = sizes.MemorySizes(); err != nil {
+	target := q.Options.Target
+	a := &Answer{Model: q.Model.Name, Target: target.Name, MaxContext: q.MaxContext, Device: device(target), Best: -1}
+	if a.Batch, a.Context, a.Chunk, err = q.Options.MemorySizes(); err != nil {
 		return nil, err
 	}
 	if q.MaxContext > 0 && a.Context > q.MaxContext {
@@ -124,24 +123,27 @@ func Ask(q Question) (*Answer, error) {
 
 // policies are those to look at, in the order of targets.Policies.
 func (q Question) policies() ([]targets.Policy, error) {
-	if q.Policy != "" {
-		return []targets.Policy{q.Policy}, q.Target.Allows(q.Policy)
+	target := q.Options.Target
+	if p := q.Options.Precision; p != "" {
+		return []targets.Policy{p}, target.Allows(p)
 	}
 	var out []targets.Policy
 	for _, p := range targets.Policies() {
-		if q.Target.Allows(p) == nil {
+		if target.Allows(p) == nil {
 			out = append(out, p)
 		}
 	}
 	if out == nil {
-		return nil, fmt.Errorf("target %s is not known to compute any precision policy", q.Target.Name)
+		return nil, fmt.Errorf("target %s is not known to compute any precision policy", target.Name)
 	}
 	return out, nil
 }
 
 // options are what passes are asked for.
 func (q Question) options(policy targets.Policy, cards int) passes.Options {
-	return passes.Options{Target: q.Target, Precision: policy, TP: cards, Batch: q.Batch, Context: q.Context, Chunk: q.Chunk}
+	opts := q.Options
+	opts.Precision, opts.TP = policy, cards
+	return opts
 }
 
 // device is the memory that a rank may fill.

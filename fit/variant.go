@@ -22,6 +22,9 @@ func (q Question) variant(policy targets.Policy, cards int, d Device) (*variant,
 	if err := passes.Lower(v.module, opts); err != nil {
 		return nil, fmt.Errorf("policy %s on %d cards: %w", policy, cards, err)
 	}
+	if mesh := v.module.Mesh; mesh != nil {
+		v.row.Mesh = mesh.String()
+	}
 	var err error
 	if v.row.Memory, err = passes.MemoryFor(v.module, opts); err != nil {
 		return nil, err
@@ -39,7 +42,7 @@ func (q Question) variant(policy targets.Policy, cards int, d Device) (*variant,
 // finish fills in what is asked of the rows that are shown: time, longest context, and what would help.
 func (v *variant) finish(q Question, a *Answer, all [][]*variant) error {
 	var err error
-	if v.row.Seconds, v.row.Cost, err = passes.DecodeTime(v.module, q.Target, a.Batch, a.Context); err != nil {
+	if v.row.Seconds, v.row.Cost, err = passes.DecodeTime(v.module, q.Options.Target, a.Batch, a.Context); err != nil {
 		return err
 	}
 	if !a.Device.Known {
@@ -103,26 +106,23 @@ func (v *variant) changes(a *Answer, all [][]*variant) []string {
 // degrees lists the legal numbers of cards, and refuses one that is asked for and not legal: every reason, and the
 // nearest that are.
 func (q Question) degrees() ([]int, error) {
-	var legal []int
-	reasons := passes.Degrees(q.Model, MaxCards)
-	for i, r := range reasons {
-		if len(r) == 0 {
-			legal = append(legal, i+1)
-		}
-	}
-	if q.Cards == 0 {
-		return legal, nil
-	}
-	if q.Cards < 1 || q.Cards > MaxCards {
+	if q.Cards < 0 || q.Cards > MaxCards {
 		return nil, fmt.Errorf("%d cards: expected 1 to %d", q.Cards, MaxCards)
 	}
-	against := reasons[q.Cards-1]
-	if len(against) == 0 {
+	var legal []int
+	all := passes.Degrees(q.Model, q.Options, MaxCards)
+	for _, d := range all {
+		if d.Legal {
+			legal = append(legal, d.TP)
+		}
+	}
+	if q.Cards == 0 || all[q.Cards-1].Legal {
 		return legal, nil
 	}
 	d := diag.New(diag.Span{}, "shard1", "%s cannot be split over %d cards", q.Model.Name, q.Cards)
-	for _, r := range against {
-		d = d.WithNote(diag.Span{}, "%s: %s", r.Weight, r.Text)
+	for _, r := range all[q.Cards-1].Reasons {
+		text := r.String()
+		d = d.WithNote(diag.Span{}, "%s", text)
 	}
 	return nil, d.WithHelp("legal next to it: %s", nearest(legal, q.Cards))
 }

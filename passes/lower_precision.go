@@ -23,19 +23,25 @@ func lowerPrecision(m *ir.Module, opts Options) error {
 	if !ok {
 		return fmt.Errorf("unknown precision policy %q", policy)
 	}
+	stored := map[*ir.Weight]ir.Elem{}
 	for _, set := range m.Params {
 		for _, w := range set.Weights {
+			stored[w] = w.Value.Type.Elem
 			rule.store(w)
 		}
 	}
 	for _, f := range m.Funcs {
 		for _, in := range f.Body {
 			rule.compute(in)
+			if opts.Official {
+				widenPlainProducts(in)
+			}
 		}
 		if rule.plain {
 			plainActivations(f)
 		}
 	}
+	rememberEncodings(m, stored)
 	return nil
 }
 
@@ -60,18 +66,37 @@ var policies = map[targets.Policy]policy{
 	targets.PolicyW4A16:  {fp4: fp4, fp8: bf16, product: "bf16", plain: true},
 }
 
-// store changes a weight's encoding and remembers the checkpoint's.
+// store changes a weight's encoding.
 func (p policy) store(w *ir.Weight) {
-	from := w.Value.Type.Elem
-	to := from
-	switch from {
+	switch w.Value.Type.Elem {
 	case fp4:
-		to = p.fp4
+		w.Value.Type.Elem = p.fp4
 	case fp8:
-		to = p.fp8
+		w.Value.Type.Elem = p.fp8
 	}
-	if to != from {
-		w.From, w.Value.Type.Elem = from, to
+}
+
+// rememberEncodings notes how the checkpoint encodes what is now encoded otherwise.
+func rememberEncodings(m *ir.Module, stored map[*ir.Weight]ir.Elem) {
+	for _, set := range m.Params {
+		for _, w := range set.Weights {
+			if from := stored[w]; from != w.Value.Type.Elem && w.From == (ir.Elem{}) {
+				w.From = from
+			}
+		}
+	}
+}
+
+// widenPlainProducts keeps quantised weights in BF16 where they are multiplied with activations that are not
+// quantised: the official converter widens them, which is exact.
+func widenPlainProducts(in *ir.Instr) {
+	if in.Op == nil || in.Op.Class != ir.Contraction || len(in.Args) == 0 || in.Args[0].Type.Elem.IsQuantised() {
+		return
+	}
+	for _, a := range in.Args {
+		if a != nil && a.Kind == ir.WeightValue && a.Type.Elem == fp8 {
+			a.Type.Elem = bf16
+		}
 	}
 }
 

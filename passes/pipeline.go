@@ -23,6 +23,12 @@ type Options struct {
 	Target    targets.Target
 	Precision targets.Policy // "" for the target's default
 	TP        int            // ranks of tensor parallelism; 0 and 1 mean one
+	OGroups   Groups         // "" for the cheaper
+	Pairs     Choice         // Layout.Pairs, by default as is cheaper
+	Scores    Choice         // Layout.Scores, by default as is cheaper
+	// Official lays weights out as the official converter does: what is multiplied with unquantised activations is
+	// kept in BF16, a pair of projections (the shared expert) is whole on every rank, scoring heads are split.
+	Official bool
 
 	// What memory is planned for; 0 means DefaultBatch, DefaultContext and DefaultChunk.
 	Batch   int // sequences at once

@@ -231,7 +231,7 @@ func TestPlansWasteLittle(t *testing.T) {
 }
 
 // TestOfficialBytes holds the bytes of tensors that the official converter leaves on each rank, to the byte for Flash and
-// to the published digits for Pro: wo_a is BF16 there and everything else as this pass keeps it with FP4 experts.
+// to the published digits for Pro.
 func TestOfficialBytes(t *testing.T) {
 	for model, want := range map[string]map[int]int{
 		"deepseek-v4-flash": {1: 161085790792, 2: 81684107080, 4: 41983265224, 8: 22132844296},
@@ -240,14 +240,7 @@ func TestOfficialBytes(t *testing.T) {
 		whole := elaborate(t, model)
 		for tp, bytes := range want {
 			m := whole.Clone()
-			for _, set := range m.Params {
-				for _, w := range set.Weights {
-					if w.Value.Name == "attn.wo_a" {
-						w.Value.Type.Elem = ir.Plain(ir.BF16)
-					}
-				}
-			}
-			opts := passes.Options{Target: targets.CPU, Precision: targets.PolicyNative, TP: tp}
+			opts := passes.Options{Target: targets.CPU, Precision: targets.PolicyNative, TP: tp, Official: true}
 			require.NoError(t, passes.Lower(m, opts))
 			r, err := passes.MemoryFor(m, opts)
 			require.NoError(t, err)

@@ -41,7 +41,7 @@ input are byte-identical. An earlier build at DIR is replaced as a whole; any ot
 			if err != nil {
 				return err
 			}
-			if err := buildable(m.target); err != nil {
+			if err := buildable(m.opts.Target); err != nil {
 				return err
 			}
 			info, err := writeBuild(m, out)
@@ -90,6 +90,8 @@ type buildInfo struct {
 	Stages    []string   `json:"stages"`
 	Functions int        `json:"functions"`
 	Files     int        `json:"files"`
+
+	Memory passes.Report `json:"memory"` // of one rank
 	Module    moduleInfo `json:"model"`
 }
 
@@ -179,15 +181,15 @@ func swapIn(tmp, out string) error {
 // stored refuses what programs cannot do yet: more ranks than one, and weights that are not read as the
 // checkpoint stores them, since the program maps the checkpoint's own files.
 func stored(m *model) error {
-	if m.tp > 1 {
-		return fmt.Errorf("cannot build for %d ranks: programs run on one yet; ir and eval take every legal degree", m.tp)
+	if m.opts.TP > 1 {
+		return fmt.Errorf("cannot build for %d ranks: programs run on one yet; ir and eval take every legal degree", m.opts.TP)
 	}
 	for _, set := range m.module.Params {
 		for _, w := range set.Weights {
 			if w.From != (ir.Elem{}) {
 				return fmt.Errorf("cannot build for precision %s: programs read the checkpoint as it is stored, and %s would "+
 					"have to be converted from %s to %s first; native and w4a8 build, ir and eval take every policy",
-					m.policy, w.Value.Name, w.From, w.Value.Type.Elem)
+					m.opts.Precision, w.Value.Name, w.From, w.Value.Type.Elem)
 			}
 		}
 	}
@@ -203,7 +205,7 @@ func buildFiles(m *model) (map[string][]byte, *buildInfo, error) {
 	if err := stored(m); err != nil {
 		return nil, nil, err
 	}
-	host, err := gohost.Generate(m.module, gohost.Options{Target: m.target.Name})
+	host, err := gohost.Generate(m.module, gohost.Options{Target: m.opts.Target.Name})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -217,9 +219,9 @@ func buildFiles(m *model) (map[string][]byte, *buildInfo, error) {
 	if files["weights.json"], err = weightPlan(m); err != nil {
 		return nil, nil, err
 	}
-	info := &buildInfo{Flagc: version, Target: m.target.Name, Tier: string(m.target.Tier), TP: m.tp, Precision: string(m.policy),
+	info := &buildInfo{Flagc: version, Target: m.opts.Target.Name, Tier: string(m.opts.Target.Tier), TP: m.opts.TP, Precision: string(m.opts.Precision),
 		Source: digestOf(m.source.Name, m.source.Text), Config: digestOf("config.json", m.config.Text),
-		Stages: passes.Names(), Functions: len(m.module.Funcs), Files: len(files) + 1, Module: describeModule(m.module)}
+		Stages: passes.Names(), Functions: len(m.module.Funcs), Files: len(files) + 1, Module: describeModule(m.module), Memory: passes.Memory(m.module)}
 	if files[buildFile], err = encode(info); err != nil {
 		return nil, nil, err
 	}

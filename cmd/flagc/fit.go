@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -33,12 +34,13 @@ are the usable memory of a device, where the target does not know it, and all ti
 			if err != nil {
 				return err
 			}
-			answer, err := fit.Ask(fit.Question{Model: m.module, Target: m.target, Policy: targets.Policy(f.precision),
-				Cards: cards, Batch: f.batch, Context: f.context, Chunk: f.chunk, MaxContext: maxContext(m.config.Text)})
+			q := fit.Question{Model: m.module, Options: m.opts, Cards: cards, MaxContext: maxContext(m.config.Text)}
+			q.Options.Precision = targets.Policy(f.precision) // all, unless one is named
+			answer, err := fit.Ask(q)
 			if err != nil {
 				return err
 			}
-			next := nextStep(m, answer, f.config)
+			next := f.nextStep(m, answer)
 			if asJSON {
 				return a.printJSON(struct {
 					*fit.Answer
@@ -51,6 +53,7 @@ are the usable memory of a device, where the target does not know it, and all ti
 	}
 	f.registerModel(cmd)
 	f.registerTarget(cmd)
+	f.registerLayout(cmd)
 	f.registerSizes(cmd)
 	cmd.Flags().IntVar(&cards, "cards", 0, "look at this number of cards only, one rank on each (default every legal one)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the answer as JSON, in bytes and seconds")
@@ -72,20 +75,27 @@ func maxContext(config string) int {
 
 // nextStep is the command that follows: the build, or where flagc has no kernels for the target yet the rank's program.
 // Where nothing fits it is the list of machines.
-func nextStep(m *model, a *fit.Answer, config string) string {
+func (f *modelFlags) nextStep(m *model, a *fit.Answer) string {
 	if a.Best < 0 {
 		return "flagc targets"
 	}
 	r := a.Rows[a.Best]
 	verb, out := "ir", ""
-	if buildable(m.target) == nil {
+	if buildable(m.opts.Target) == nil {
 		verb, out = "build", " -o build"
 	}
 	text := fmt.Sprintf("flagc %s %s", verb, m.name)
-	if config != "" {
-		text += " --config " + config
+	for _, given := range []struct{ flag, value string }{
+		{"config", f.config}, {"target", m.opts.Target.Name}, {"tp", strconv.Itoa(r.Cards)}, {"precision", string(r.Policy)},
+		{"ogroups", f.ogroups}, {"shared-expert", f.shared}, {"index-heads", f.index}, {"batch", strconv.Itoa(a.Batch)},
+		{"context", strconv.Itoa(a.Context)}, {"chunk", strconv.Itoa(a.Chunk)},
+	} {
+		if given.value != "" {
+			text += " --" + given.flag + " " + given.value
+		}
 	}
-	text += fmt.Sprintf(" --target %s --tp %d --precision %s", m.target.Name, r.Cards, r.Policy)
-	text += fmt.Sprintf(" --batch %d --context %d --chunk %d", a.Batch, a.Context, a.Chunk)
+	if f.official {
+		text += " --official-layout"
+	}
 	return text + out
 }

@@ -28,6 +28,10 @@ type modelFlags struct {
 	batch     int
 	context   int
 	chunk     int
+	ogroups   string
+	shared    string
+	index     string
+	official  bool
 	after     string
 }
 
@@ -48,7 +52,21 @@ func (f *modelFlags) registerModel(cmd *cobra.Command) {
 func (f *modelFlags) registerMachine(cmd *cobra.Command) {
 	f.registerTarget(cmd)
 	cmd.Flags().IntVar(&f.tp, "tp", 1, "ranks of tensor parallelism; flagc tp MODEL lists which are legal")
+	f.registerLayout(cmd)
 	f.registerSizes(cmd)
+}
+
+// registerLayout adds what is to be split how.
+func (f *modelFlags) registerLayout(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.ogroups, "ogroups", "", "with more ranks than o_groups: gather a group's heads or reduce its sums; the cheaper if not given")
+	completeWith(cmd, "ogroups", []string{string(passes.Gather), string(passes.Reduce)})
+	choices := []string{string(passes.Split), string(passes.Whole)}
+	cmd.Flags().StringVar(&f.shared, "shared-expert", "", "split the shared expert over the ranks or keep it whole on each; the cheaper if not given")
+	completeWith(cmd, "shared-expert", choices)
+	cmd.Flags().StringVar(&f.index, "index-heads", "", "split the indexer's heads over the ranks or keep them whole on each; the cheaper if not given")
+	completeWith(cmd, "index-heads", choices)
+	cmd.Flags().BoolVar(&f.official, "official-layout", false,
+		"keep weights as the official converter does: wo_a in BF16, shared experts whole, index heads split")
 }
 
 // registerSizes adds what memory is planned for.
@@ -85,10 +103,7 @@ func completeWith(cmd *cobra.Command, flag string, names []string) {
 // model is an elaborated MODEL with the texts that it came from.
 type model struct {
 	module *ir.Module
-	target targets.Target
-	policy targets.Policy
-	opts   passes.Options // of all passes
-	tp     int
+	opts   passes.Options
 	name   string // as the user gave it
 	source frontend.Source
 	config frontend.Source
@@ -97,7 +112,7 @@ type model struct {
 // load resolves and elaborates MODEL. weights, if not "", is a checkpoint whose config.json serves when none is
 // named otherwise.
 func (a *app) load(name string, f *modelFlags, weights string) (*model, error) {
-	target, policy, err := f.machine()
+	opts, err := f.options()
 	if err != nil {
 		return nil, err
 	}
@@ -116,11 +131,30 @@ func (a *app) load(name string, f *modelFlags, weights string) (*model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &model{m, target, policy, f.options(target, policy), f.tp, name, source, config}, nil
+	return &model{m, opts, name, source, config}, nil
 }
 
 // maxRanks is the largest tensor-parallel degree that is looked at.
 const maxRanks = 64
+
+// options is what the flags ask of the passes.
+func (f *modelFlags) options() (opts passes.Options, err error) {
+	if opts.Target, opts.Precision, err = f.machine(); err != nil {
+		return opts, err
+	}
+	opts.TP, opts.Official = f.tp, f.official
+	opts.Batch, opts.Context, opts.Chunk = f.batch, f.context, f.chunk
+	if opts.OGroups, err = passes.ParseGroups(f.ogroups); err != nil {
+		return opts, usageError{fmt.Errorf("--ogroups: %w", err)}
+	}
+	if opts.Pairs, err = passes.ParseChoice(f.shared); err != nil {
+		return opts, usageError{fmt.Errorf("--shared-expert: %w", err)}
+	}
+	if opts.Scores, err = passes.ParseChoice(f.index); err != nil {
+		return opts, usageError{fmt.Errorf("--index-heads: %w", err)}
+	}
+	return opts, nil
+}
 
 // machine finds the target and the precision policy for it.
 func (f *modelFlags) machine() (targets.Target, targets.Policy, error) {
@@ -136,11 +170,6 @@ func (f *modelFlags) machine() (targets.Target, targets.Policy, error) {
 		policy = targets.Policy(f.precision)
 	}
 	return target, policy, target.Allows(policy)
-}
-
-// options are what passes are asked for.
-func (f *modelFlags) options(target targets.Target, policy targets.Policy) passes.Options {
-	return passes.Options{Target: target, Precision: policy, TP: f.tp, Batch: f.batch, Context: f.context, Chunk: f.chunk}
 }
 
 // stages runs the pipeline on the model.

@@ -2,33 +2,105 @@ package deepseekv4_test
 
 import (
 	"fmt"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"flagc/internal/goldens"
+	"flagc/internal/record"
+	"flagc/ir"
+	"flagc/ir/eval"
+	"flagc/models/deepseekv4"
 	"flagc/passes"
+	"flagc/runtime/safetensors"
 	"flagc/targets"
+	"flagc/weights"
 )
 
-// degrees are the tensor-parallel degrees up to the model's o-groups, for each checkpoint.
-var degrees = map[string][]int{"nano-flash": {2, 4}, "nano-pro": {2, 4}}
+// layouts lists, for each checkpoint, every legal degree with every o-group strategy that it allows.
+var layouts = map[string][]struct {
+	tp     int
+	groups passes.Groups
+}{
+	"nano-flash": {{2, ""}, {4, ""}, {8, passes.Gather}, {8, passes.Reduce}, {16, passes.Gather}},
+	"nano-pro":   {{2, ""}, {4, ""}},
+}
 
 // TestRanksEqualTheOfficialCode runs the recorded runs on simulated ranks that meet in collectives. Partial sums
-// are rounded once, after they were added up, so that every value is the same bits at every degree.
+// are rounded once, after they were added up, so that every value is the same bits at every degree, by every
+// strategy, whatever may stay whole.
 func TestRanksEqualTheOfficialCode(t *testing.T) {
 	for _, name := range goldens.Names {
-		for _, tp := range degrees[name] {
-			t.Run(fmt.Sprintf("%s/tp%d", name, tp), func(t *testing.T) {
-				g := goldens.Open(t, name)
-				m := g.Module(t, nil)
-				_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: tp}, "")
-				require.NoError(t, err)
-				w := g.Weights(t, m)
-				for _, run := range []string{"short3", "batch", "long"} {
-					checkRun(t, g, m, w, run)
-				}
-			})
+		for _, l := range layouts[name] {
+			for _, c := range []passes.Choice{passes.Split, passes.Whole} {
+				t.Run(fmt.Sprintf("%s/tp%d%s/%s", name, l.tp, l.groups, c), func(t *testing.T) {
+					g := goldens.Open(t, name)
+					m := g.Module(t, nil)
+					opts := passes.Options{Target: targets.CPU, TP: l.tp, OGroups: l.groups, Scores: c, Pairs: passes.Auto}
+					_, err := passes.Run(m, opts, "")
+					require.NoError(t, err)
+					require.Equal(t, l.tp, m.Mesh.Ranks())
+					w := g.Weights(t, m)
+					runs := []string{"short3", "batch"}
+					if c == passes.Split && l.groups != passes.Gather || l.tp == 16 {
+						runs = []string{"long"}
+					}
+					for _, run := range runs {
+						checkRun(t, g, m, w, run)
+					}
+				})
+			}
 		}
+	}
+}
+
+// TestLegalDegrees holds the table above against what the pass says is legal.
+func TestLegalDegrees(t *testing.T) {
+	for _, name := range goldens.Names {
+		g := goldens.Open(t, name)
+		var legal []string
+		for _, d := range passes.Degrees(g.Module(t, nil), passes.Options{Target: targets.CPU}, 64)[1:] {
+			for _, s := range d.Strategies() {
+				legal = append(legal, fmt.Sprint(d.TP, s))
+			}
+		}
+		var want []string
+		for _, l := range layouts[name] {
+			want = append(want, fmt.Sprint(l.tp, l.groups))
+		}
+		require.ElementsMatch(t, want, legal, name)
+	}
+}
+
+// TestSharedExpertsSplit runs a model whose shared expert is wide enough to be split. Its partial sums meet in the
+// same collective as the routed experts', are rounded after it, and leave every bit as it was.
+func TestSharedExpertsSplit(t *testing.T) {
+	config, ok := deepseekv4.Config("deepseek-v4-nano")
+	require.True(t, ok)
+	wide := strings.Replace(config, `"moe_intermediate_size": 128`, `"moe_intermediate_size": 512`, 1)
+	require.NotEqual(t, config, wide)
+	m := goldens.Elaborate(t, wide, nil)
+	dir := filepath.Join(t.TempDir(), "wide")
+	require.NoError(t, weights.Make(m, []byte(wide), dir, weights.MakeOptions{}))
+	c, err := safetensors.OpenCheckpoint(dir)
+	require.NoError(t, err)
+	defer c.Close()
+	run := func(m *ir.Module) []safetensors.Data {
+		var rec record.Recorder
+		q := eval.Request{Prompt: [][]int32{sequence(9, 512), sequence(9, 100)}, MaxNew: 2, MTP: true, Trace: rec.Add}
+		result, err := eval.Generate(m, weights.NewSource(m, c), q)
+		require.NoError(t, err)
+		return append(rec.Tensors, record.Logits(result)...)
+	}
+	want := run(m)
+	for _, tp := range []int{2, 4} {
+		split := m.Clone()
+		_, err := passes.Run(split, passes.Options{Target: targets.CPU, TP: tp}, "")
+		require.NoError(t, err)
+		require.Contains(t, split.String(), fmt.Sprintf("fp8<128x128>[F|%d, D] from \"ffn.shared_experts.w1.weight\"", tp),
+			"splitting is cheaper")
+		require.Equal(t, want, run(split))
 	}
 }
