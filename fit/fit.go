@@ -45,6 +45,9 @@ type Answer struct {
 	// Best is the index in Rows of what to build: the fewest cards that fit, of their policies the quickest. -1 if
 	// nothing fits.
 	Best int `json:"best"`
+	// Fewest is the smallest legal number of cards that fits with any of the policies, whether it was asked for or
+	// not; 0 if there is none, or the device is unknown.
+	Fewest int `json:"fewest_cards"`
 }
 
 // Device is the memory of one card.
@@ -118,6 +121,13 @@ func Ask(q Question) (*Answer, error) {
 		}
 	}
 	a.choose()
+	for _, list := range all {
+		for _, v := range list {
+			if v.row.Verdict == Fits && (a.Fewest == 0 || v.row.Cards < a.Fewest) {
+				a.Fewest = v.row.Cards
+			}
+		}
+	}
 	return a, nil
 }
 
@@ -150,11 +160,11 @@ func (q Question) options(policy targets.Policy, cards int) passes.Options {
 func device(t targets.Target) Device {
 	if usable, ok := t.Memory.Usable.Get(); ok {
 		return Device{Known: true, Bytes: int(t.Memory.Bytes.Or(usable)), Usable: int(usable),
-			Basis: "usable memory, " + string(t.Memory.Usable.Evidence())}
+			Basis: fmt.Sprintf("what programs can get (%s)", t.Memory.Usable.Evidence())}
 	}
 	if bytes, ok := t.Memory.Bytes.Get(); ok {
 		return Device{Known: true, Bytes: int(bytes), Usable: int(bytes - deviceReserve),
-			Basis: fmt.Sprintf("memory, %s, less %s for driver and runtime, estimated", t.Memory.Bytes.Evidence(), deviceReserve)}
+			Basis: fmt.Sprintf("its memory (%s) less %s for driver and runtime (estimated)", t.Memory.Bytes.Evidence(), deviceReserve)}
 	}
 	return Device{Basis: "the memory of target " + t.Name + " is not known"}
 }

@@ -52,55 +52,72 @@ func (v *variant) finish(q Question, a *Answer, all [][]*variant) error {
 		return err
 	}
 	if v.row.Verdict == TooMuch {
-		v.row.Changes = v.changes(a, all)
+		v.row.Changes, err = v.changes(q, a, all)
 	}
-	return nil
+	return err
 }
 
 // contextLimit bounds the search where the model's configuration does not.
 const contextLimit = 1 << 23
 
-// longest is the largest context whose plan fits. What a rank holds grows with the context, so bisection finds it.
+// longest is the largest context whose plan fits.
 func (v *variant) longest(q Question, a *Answer) (int, error) {
 	most := a.MaxContext
 	if most == 0 {
 		most = contextLimit
 	}
 	opts := q.options(v.row.Policy, v.row.Cards)
+	return v.most(most, a.Device.Usable, func(n int) passes.Options {
+		opts.Context, opts.Chunk = n, min(a.Chunk, n)
+		return opts
+	})
+}
+
+// most is the largest n up to a limit whose plan fits; 0 if none does. What a rank holds grows with every size, so
+// bisection finds it.
+func (v *variant) most(limit, usable int, sizes func(n int) passes.Options) (int, error) {
 	var err error
-	n := sort.Search(most, func(i int) bool { // the first i whose context i+1 does not fit
-		opts.Context, opts.Chunk = i+1, min(a.Chunk, i+1)
-		total, e := passes.TotalFor(v.module, opts)
+	n := sort.Search(limit, func(i int) bool { // the first i where i+1 does not fit
+		total, e := passes.TotalFor(v.module, sizes(i+1))
 		if e != nil && err == nil {
 			err = e
 		}
-		return total > a.Device.Usable
+		return total > usable
 	})
 	return n, err
 }
 
-// changes lists what would make a row fit that does not: a shorter context, another policy on as many cards, more
-// cards with this policy.
-func (v *variant) changes(a *Answer, all [][]*variant) []string {
-	var out []string
+// changes lists what would make a row fit that does not: a shorter context, shorter prefill calls, another policy on as
+// many cards, more cards with this policy.
+func (v *variant) changes(q Question, a *Answer, all [][]*variant) ([]string, error) {
+	out := []string{}
 	if n := v.row.Longest; n > 1 {
-		out = append(out, fmt.Sprintf("a context of at most %d", n))
+		out = append(out, fmt.Sprintf("a context of at most %s", thousands(n)))
 	}
+	opts := q.options(v.row.Policy, v.row.Cards)
+	chunk, err := v.most(a.Chunk, a.Device.Usable, func(n int) passes.Options {
+		opts.Chunk = n
+		return opts
+	})
+	if err != nil {
+		return nil, err
+	}
+	if chunk > 0 {
+		out = append(out, fmt.Sprintf("prefill calls of at most %s tokens", thousands(chunk)))
+	}
+	var more []string
 	for _, list := range all {
 		for _, o := range list {
-			if o.row.Cards == v.row.Cards && o.row.Policy != v.row.Policy && o.row.Verdict == Fits {
+			switch {
+			case o.row.Verdict != Fits:
+			case o.row.Cards == v.row.Cards && o.row.Policy != v.row.Policy:
 				out = append(out, fmt.Sprintf("policy %s", o.row.Policy))
+			case o.row.Cards > v.row.Cards && o.row.Policy == v.row.Policy && more == nil:
+				more = []string{cards(o.row.Cards)}
 			}
 		}
 	}
-	for _, list := range all {
-		for _, o := range list {
-			if o.row.Policy == v.row.Policy && o.row.Cards > v.row.Cards && o.row.Verdict == Fits {
-				return append(out, fmt.Sprintf("%d cards", o.row.Cards))
-			}
-		}
-	}
-	return out
+	return append(out, more...), nil
 }
 
 // degrees lists the legal numbers of cards, and refuses one that is asked for and not legal: every reason, and the
@@ -121,8 +138,7 @@ func (q Question) degrees() ([]int, error) {
 	}
 	d := diag.New(diag.Span{}, "shard1", "%s cannot be split over %d cards", q.Model.Name, q.Cards)
 	for _, r := range all[q.Cards-1].Reasons {
-		text := r.String()
-		d = d.WithNote(diag.Span{}, "%s", text)
+		d = d.WithNote(diag.Span{}, "%s: %s", r.Weight, r)
 	}
 	return nil, d.WithHelp("legal next to it: %s", nearest(legal, q.Cards))
 }

@@ -23,7 +23,9 @@ func (m *Memory) Total() int { return m.Weights + m.States + m.Workspace() + m.C
 // Region is where a value's room is.
 type Region string
 
-// A value lies in the workspace, in the communication buffers, or where the caller wants a result to be.
+// A value lies in the workspace, in the communication buffers, or where the caller wants a result to be. A collective is
+// over on a rank when its buffers may be written again, whatever other ranks still do: that is for the implementation
+// of collectives to see to, as libraries have it.
 const (
 	NoRegion      Region = ""
 	Workspace     Region = "workspace"

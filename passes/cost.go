@@ -105,9 +105,9 @@ func (c *Cost) time(t targets.Target, moved float64) {
 	}
 	link := float64(t.Link.Bandwidth.Or(assumedLink))
 	if _, ok := t.Link.Bandwidth.Get(); !ok {
-		c.Assumed = append(c.Assumed, fmt.Sprintf("link of %.3g GB/s", assumedLink/1e9))
+		c.Assumed = append(c.Assumed, fmt.Sprintf("link of %.0f GB/s", assumedLink/1e9))
 	}
-	c.Assumed = append(c.Assumed, fmt.Sprintf("%.3g µs for ranks to meet", meetingSeconds*1e6))
+	c.Assumed = append(c.Assumed, fmt.Sprintf("%.0f µs for ranks to meet", meetingSeconds*1e6), "all ranks linked alike")
 	c.MeetSeconds = float64(c.Meetings)*meetingSeconds + moved/(link/2) // a rank sends and receives at once
 }
 
@@ -122,6 +122,6 @@ func (c *Cost) readRate(t targets.Target) (rate float64, basis string) {
 	if t.Host.Executes {
 		rate = assumedHostRate
 	}
-	c.Assumed = append(c.Assumed, fmt.Sprintf("reading rate of %.3g GB/s", rate/1e9))
+	c.Assumed = append(c.Assumed, fmt.Sprintf("reading rate of %.0f GB/s", rate/1e9))
 	return rate, "assumed"
 }

@@ -80,19 +80,19 @@ func buildable(t targets.Target) error {
 
 // buildInfo is build.json. It holds no time and no path, so that equal inputs give equal bytes.
 type buildInfo struct {
-	Flagc     string     `json:"flagc"`
-	Target    string     `json:"target"`
-	Tier      string     `json:"tier"`
-	TP        int        `json:"tp"`
-	Precision string     `json:"precision"`
-	Source    digest     `json:"source"`
-	Config    digest     `json:"config"`
-	Stages    []string   `json:"stages"`
-	Functions int        `json:"functions"`
-	Files     int        `json:"files"`
+	Flagc     string   `json:"flagc"`
+	Target    string   `json:"target"`
+	Tier      string   `json:"tier"`
+	TP        int      `json:"tp"`
+	Precision string   `json:"precision"`
+	Source    digest   `json:"source"`
+	Config    digest   `json:"config"`
+	Stages    []string `json:"stages"`
+	Functions int      `json:"functions"`
+	Files     int      `json:"files"`
 
 	Memory passes.Report `json:"memory"` // of one rank
-	Module    moduleInfo `json:"model"`
+	Module moduleInfo    `json:"model"`
 }
 
 // digest names an input by its content.

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"flagc/fit"
+	"flagc/passes"
 	"flagc/targets"
 )
 
@@ -73,29 +74,53 @@ func maxContext(config string) int {
 	return max(0, c.Max)
 }
 
-// nextStep is the command that follows: the build, or where flagc has no kernels for the target yet the rank's program.
-// Where nothing fits it is the list of machines.
+// nextStep is the command that follows: the build, or where flagc has no kernels for the target yet the program of a
+// rank. Where nothing fits that was asked for, it is the question that would have a yes.
 func (f *modelFlags) nextStep(m *model, a *fit.Answer) string {
-	if a.Best < 0 {
+	longest := 0
+	for _, r := range a.Rows {
+		longest = max(longest, r.Longest)
+	}
+	ask := []given{{"cards", strconv.Itoa(a.Fewest)}, {"precision", f.precision}}
+	switch {
+	case a.Best < 0 && a.Fewest > 0:
+		return f.command("fit", m, a.Context, ask)
+	case a.Best < 0 && longest > 1:
+		return f.command("fit", m, longest, ask[1:])
+	case a.Best < 0:
 		return "flagc targets"
 	}
 	r := a.Rows[a.Best]
-	verb, out := "ir", ""
-	if buildable(m.opts.Target) == nil {
-		verb, out = "build", " -o build"
+	chosen := []given{{"tp", strconv.Itoa(r.Cards)}, {"precision", string(r.Policy)}}
+	if buildable(m.opts.Target) != nil {
+		return f.command("ir", m, a.Context, chosen)
 	}
-	text := fmt.Sprintf("flagc %s %s", verb, m.name)
-	for _, given := range []struct{ flag, value string }{
-		{"config", f.config}, {"target", m.opts.Target.Name}, {"tp", strconv.Itoa(r.Cards)}, {"precision", string(r.Policy)},
-		{"ogroups", f.ogroups}, {"shared-expert", f.shared}, {"index-heads", f.index}, {"batch", strconv.Itoa(a.Batch)},
-		{"context", strconv.Itoa(a.Context)}, {"chunk", strconv.Itoa(a.Chunk)},
-	} {
-		if given.value != "" {
-			text += " --" + given.flag + " " + given.value
+	return f.command("build", m, a.Context, chosen) + " -o build"
+}
+
+// given is a flag with its value; an empty value is not given.
+type given struct{ flag, value string }
+
+// command is a flagc command about the same model, machine and sizes but for the context.
+func (f *modelFlags) command(verb string, m *model, context int, chosen []given) string {
+	text := "flagc " + verb + " " + m.name
+	flags := append([]given{{"config", f.config}, {"target", m.opts.Target.Name}}, chosen...)
+	flags = append(flags, given{"ogroups", f.ogroups}, given{"shared-expert", f.shared}, given{"index-heads", f.index})
+	for _, size := range []struct {
+		flag        string
+		n, standard int
+	}{{"batch", f.batch, passes.DefaultBatch}, {"context", context, passes.DefaultContext}, {"chunk", f.chunk, 0}} {
+		if size.n != size.standard {
+			flags = append(flags, given{size.flag, strconv.Itoa(size.n)})
+		}
+	}
+	for _, g := range flags {
+		if g.value != "" {
+			text += " --" + g.flag + " " + g.value
 		}
 	}
 	if f.official {
 		text += " --official-layout"
 	}
-	return text + out
+	return text
 }
