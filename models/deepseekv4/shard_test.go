@@ -19,39 +19,66 @@ import (
 	"flagc/weights"
 )
 
-// layouts lists, for each checkpoint, every legal degree with every o-group strategy that it allows.
-var layouts = map[string][]struct {
+type layout struct {
 	tp     int
 	groups passes.Groups
-}{
+}
+
+// layouts lists, for each checkpoint, every legal degree with every o-group strategy that it allows.
+var layouts = map[string][]layout{
 	"nano-flash": {{2, ""}, {4, ""}, {8, passes.Gather}, {8, passes.Reduce}, {16, passes.Gather}},
 	"nano-pro":   {{2, ""}, {4, ""}},
 }
 
-// TestRanksEqualTheOfficialCode runs the recorded runs on simulated ranks that meet in collectives. Partial sums
-// are rounded once, after they were added up, so that every value is the same bits at every degree, by every
+// TestRanksEqualTheOfficialCode runs the longest recorded run on simulated ranks that meet in collectives. Partial
+// sums are rounded once, after they were added up, so that every value is the same bits at every degree, by every
 // strategy, whatever may stay whole.
 func TestRanksEqualTheOfficialCode(t *testing.T) {
 	for _, name := range goldens.Names {
 		for _, l := range layouts[name] {
-			for _, c := range []passes.Choice{passes.Split, passes.Whole} {
-				t.Run(fmt.Sprintf("%s/tp%d%s/%s", name, l.tp, l.groups, c), func(t *testing.T) {
-					g := goldens.Open(t, name)
-					m := g.Module(t, nil)
-					opts := passes.Options{Target: targets.CPU, TP: l.tp, OGroups: l.groups, Scores: c, Pairs: passes.Auto}
-					_, err := passes.Run(m, opts, "")
-					require.NoError(t, err)
-					require.Equal(t, l.tp, m.Mesh.Ranks())
-					w := g.Weights(t, m)
-					runs := []string{"short3", "batch"}
-					if c == passes.Split && l.groups != passes.Gather || l.tp == 16 {
-						runs = []string{"long"}
+			t.Run(fmt.Sprintf("%s/tp%d%s", name, l.tp, l.groups), func(t *testing.T) {
+				t.Parallel()
+				g := goldens.Open(t, name)
+				m := g.Module(t, nil)
+				opts := passes.Options{Target: targets.CPU, TP: l.tp, OGroups: l.groups, Scores: passes.Split}
+				_, err := passes.Run(m, opts, "")
+				require.NoError(t, err)
+				require.Equal(t, l.tp, m.Mesh.Ranks())
+				checkRun(t, g, m, g.Weights(t, m), "long")
+			})
+		}
+	}
+}
+
+// TestEveryPassKeepsEveryBit runs a recorded run after each pass, for every policy, every legal degree and every
+// strategy. Policies that compute in bf16 are held against what the official code computes on bf16 weights.
+func TestEveryPassKeepsEveryBit(t *testing.T) {
+	for _, name := range goldens.Names {
+		for _, policy := range targets.Policies() {
+			t.Run(fmt.Sprintf("%s/%s", name, policy), func(t *testing.T) {
+				t.Parallel()
+				g := goldens.Open(t, name)
+				if policy == targets.PolicyBF16 || policy == targets.PolicyW4A16 {
+					g = g.BF16(t)
+				}
+				lowered := g.Module(t, nil)
+				opts := passes.Options{Target: targets.CPU, Precision: policy}
+				_, err := passes.Run(lowered, opts, passes.Pipeline[0].Name)
+				require.NoError(t, err)
+				checkRun(t, g, lowered, g.Weights(t, lowered), "short5")
+				for _, l := range append(layouts[name], layout{1, ""}) {
+					m := lowered.Clone()
+					opts.TP, opts.OGroups = l.tp, l.groups
+					for _, p := range passes.Pipeline[1:] {
+						before := m.String()
+						_, err := passes.Apply(m, opts, []passes.Pass{p})
+						require.NoError(t, err)
+						if m.String() != before {
+							checkRun(t, g, m, g.Weights(t, m), "short5")
+						}
 					}
-					for _, run := range runs {
-						checkRun(t, g, m, w, run)
-					}
-				})
-			}
+				}
+			})
 		}
 	}
 }
