@@ -88,18 +88,11 @@ func Ask(q Question) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	target := q.Options.Target
-	a := &Answer{Model: q.Model.Name, Target: target.Name, MaxContext: q.MaxContext, Device: device(target), Best: -1}
-	if a.Batch, a.Context, a.Chunk, err = q.Options.MemorySizes(); err != nil {
+	a, err := q.start()
+	if err != nil {
 		return nil, err
 	}
-	if q.MaxContext > 0 && a.Context > q.MaxContext {
-		return nil, fmt.Errorf("context %d: the model's configuration allows at most %d positions", a.Context, q.MaxContext)
-	}
-	if a.Legal, err = q.degrees(); err != nil {
-		return nil, err
-	}
-	all := make([][]*variant, len(policies))
+	all := make([][]*variant, len(policies)) // by policy and degree
 	for i, policy := range policies {
 		for _, n := range a.Legal {
 			v, err := q.variant(policy, n, a.Device)
@@ -107,6 +100,9 @@ func Ask(q Question) (*Answer, error) {
 				return nil, err
 			}
 			all[i] = append(all[i], v)
+			if v.row.Verdict == Fits && (a.Fewest == 0 || n < a.Fewest) {
+				a.Fewest = n
+			}
 		}
 	}
 	for _, list := range all {
@@ -121,14 +117,21 @@ func Ask(q Question) (*Answer, error) {
 		}
 	}
 	a.choose()
-	for _, list := range all {
-		for _, v := range list {
-			if v.row.Verdict == Fits && (a.Fewest == 0 || v.row.Cards < a.Fewest) {
-				a.Fewest = v.row.Cards
-			}
-		}
-	}
 	return a, nil
+}
+
+// start is the answer without its rows.
+func (q Question) start() (a *Answer, err error) {
+	target := q.Options.Target
+	a = &Answer{Model: q.Model.Name, Target: target.Name, MaxContext: q.MaxContext, Device: device(target), Best: -1}
+	if a.Batch, a.Context, a.Chunk, err = q.Options.MemorySizes(); err != nil {
+		return nil, err
+	}
+	if q.MaxContext > 0 && a.Context > q.MaxContext {
+		return nil, fmt.Errorf("context %d: the model's configuration allows at most %d positions", a.Context, q.MaxContext)
+	}
+	a.Legal, err = q.degrees()
+	return a, err
 }
 
 // policies are those to look at, in the order of targets.Policies.

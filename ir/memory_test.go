@@ -49,8 +49,8 @@ func main.prefill(%x: bf16[b, s, D], %q: bf16[b, s, D|2]) -> (bf16[b, s, D]) use
 `
 
 // placedText is placed with the places of the entry's parameters, which would make its lines long.
-var placedText = strings.NewReplacer("(%x: bf16[b, s, D], %q: bf16[b, s, D|2])", "(%x: bf16[b, s, D] #512, %q: bf16[b, s, D|2] #0)").
-	Replace(placed)
+var placedText = strings.Replace(placed,
+	"(%x: bf16[b, s, D], %q: bf16[b, s, D|2])", "(%x: bf16[b, s, D] #512, %q: bf16[b, s, D|2] #0)", 1)
 
 func TestPlacesReadBack(t *testing.T) {
 	m, err := ir.ParseModule(placedText, "placed.ir", ops.All)
@@ -68,7 +68,7 @@ func TestPlacesReadBack(t *testing.T) {
 // planBreaches name, for each invariant of plans, texts that parse and must not verify.
 var planBreaches = []breach{
 	{"mem1", ": bf16[b, s, D] #512\n  %y  = add", ": bf16[b, s, D]\n  %y  = add", "%g has no place"},
-	{"mem1", "%kv = ring_write &kv, %n {window=8}      : bf16[b, m, D]", "%kv = ring_write &kv, %n {window=8} : bf16[b, m, D] #4096",
+	{"mem1", "{window=8}      : bf16[b, m, D]", "{window=8} : bf16[b, m, D] #4096",
 		"%kv has a place but needs none"},
 	{"mem1", ": bf16[b*s, D]\n", ": bf16[b*s, D] #0\n", "%v has a place but needs none"},
 	{"mem1", "bf16[b, s, D] comm #0", "bf16[b, s, D] #4096", "%r cannot be at #4096: it belongs into the communication buffers"},
@@ -149,7 +149,8 @@ params main {
   state score: f32[b, 128, d=64] = -inf
 }
 func main.decode(%v: f32[b, s, d=64]) -> (bf16[b, (p+s)/128-p/128, d=64]) uses main {
-  %pooled, %kv, %score = compress_pool %v, %v, $ape, &kv, &score {ratio=128, overlap=false} : bf16[b, (p+s)/128-p/128, d=64], f32[b, 128, d=64], f32[b, 128, d=64]
+  %pooled, %kv, %score = compress_pool %v, %v, $ape, &kv, &score {ratio=128, overlap=false} :
+    bf16[b, (p+s)/128-p/128, d=64], f32[b, 128, d=64], f32[b, 128, d=64]
   &kv <- %kv
   &score <- %score
   return %pooled

@@ -25,8 +25,10 @@ func (in *Instr) MayOverwrite(i, j int) bool {
 		return false
 	}
 	r, a := in.Results[i].Type, in.Args[j].Type
-	if r.Partial != a.Partial || r.Over != a.Over || r.Elem.DType.Bits() != a.Elem.DType.Bits() || r.Elem.IsQuantised() || a.Elem.IsQuantised() ||
-		!slices.EqualFunc(r.Dims, a.Dims, Dim.Equal) {
+	if r.Elem.IsQuantised() || a.Elem.IsQuantised() || r.Elem.DType.Bits() != a.Elem.DType.Bits() {
+		return false
+	}
+	if r.Partial != a.Partial || r.Over != a.Over || !slices.EqualFunc(r.Dims, a.Dims, Dim.Equal) {
 		return false
 	}
 	switch in.Op.Class {

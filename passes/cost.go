@@ -57,8 +57,6 @@ const (
 // it is made of. The module is that of one rank; it is read and not changed, whether its memory is planned or not.
 // The choice between two modules is always defined: unknown facts of the target have stand-ins, named in the parts.
 func DecodeTime(m *ir.Module, target targets.Target, batch, context int) (seconds float64, parts Cost, err error) {
-	c := &counter{m: m, env: ir.Env{"b": batch, "s": 1, "p": context - 1, "m": context}, classes: weightClasses(m),
-		funcs: map[*ir.Func]*counts{}}
 	if batch < 1 || context < 2 {
 		return 0, Cost{}, fmt.Errorf("batch %d, context %d: a decoded token needs a sequence and a token before it", batch, context)
 	}
@@ -67,7 +65,7 @@ func DecodeTime(m *ir.Module, target targets.Target, batch, context int) (second
 	if entry == nil {
 		return 0, Cost{}, fmt.Errorf("module %s has no decode function", m.Name)
 	}
-	n, err := c.function(entry)
+	n, err := newCounter(m, batch, context).function(entry)
 	if err != nil {
 		return 0, Cost{}, fmt.Errorf("%s: %w", entry.FullName(), err)
 	}

@@ -40,7 +40,19 @@ type counter struct {
 	m       *ir.Module
 	env     ir.Env
 	classes map[*ir.Value]Class
+	weights map[*ir.Value]*ir.Weight
 	funcs   map[*ir.Func]*counts
+}
+
+func newCounter(m *ir.Module, batch, context int) *counter {
+	c := &counter{m: m, env: ir.Env{"b": batch, "s": 1, "p": context - 1, "m": context}, classes: weightClasses(m),
+		weights: map[*ir.Value]*ir.Weight{}, funcs: map[*ir.Func]*counts{}}
+	for _, set := range m.Params {
+		for _, w := range set.Weights {
+			c.weights[w.Value] = w
+		}
+	}
+	return c
 }
 
 func (c *counter) function(f *ir.Func) (*counts, error) {
@@ -114,7 +126,7 @@ func readsState(in *ir.Instr, i int) bool {
 func (c *counter) reads(in *ir.Instr, i int) (float64, error) {
 	a := in.Args[i]
 	var bytes int
-	if w := c.weight(a); w != nil {
+	if w := c.weights[a]; w != nil {
 		bytes = w.Bytes()
 	} else {
 		var err error
@@ -128,21 +140,6 @@ func (c *counter) reads(in *ir.Instr, i int) (float64, error) {
 	}
 	share, err := c.share(in, i, by, axis)
 	return float64(bytes) * share, err
-}
-
-// weight finds what the module knows of a weight.
-func (c *counter) weight(v *ir.Value) *ir.Weight {
-	if v.Kind != ir.WeightValue {
-		return nil
-	}
-	for _, set := range c.m.Params {
-		for _, w := range set.Weights {
-			if w.Value == v {
-				return w
-			}
-		}
-	}
-	return nil
 }
 
 // share is the expected part of an operand that values of operand by name along axis. The slots of one token name
@@ -161,7 +158,7 @@ func (c *counter) share(in *ir.Instr, i, by, axis int) (float64, error) {
 	for _, n := range ids {
 		values *= float64(n)
 	}
-	if w := c.weight(in.Args[i]); w != nil && w.IsMany() {
+	if w := c.weights[in.Args[i]]; w != nil && w.IsMany() {
 		slots := float64(ids[len(ids)-1])
 		return 1 - math.Pow(1-slots/float64(shape[axis]), values/slots), nil
 	}

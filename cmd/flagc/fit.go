@@ -19,39 +19,16 @@ func (a *app) fit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "fit MODEL --target NAME",
 		Short: "Say whether a model fits, on how many cards, and what would have to change",
-		Long: fmt.Sprintf(`For every precision policy that the target can compute and every legal tensor-parallel degree up to %d: what one card
-holds, whether that fits, how long a context could be, and the time of a decoded token that bandwidth and meetings of
-ranks allow. Weights, caches, workspace and communication are exact bytes of the layout that flagc plans. Estimated
-are the usable memory of a device, where the target does not know it, and all times.`, fit.MaxCards),
+		Long: fmt.Sprintf(`For every precision policy that the target can compute and every legal tensor-parallel degree up to
+%d: what one card holds, whether that fits, how long a context could be, and the time of a decoded token that bandwidth
+and meetings of ranks allow. Weights, caches, workspace and communication are exact bytes of the layout that flagc
+plans. Estimated are the usable memory of a device, where the target does not know it, and all times.`, fit.MaxCards),
 		Example: `  flagc fit deepseek-v4-flash --target ascend-910b-32g --cards 8
   flagc fit deepseek-v4-pro --target h200 --context 131072 --batch 4
   flagc fit deepseek-v4 --config config.json --target h20 --precision w4a8 --json`,
 		Args: exactly(1, "one MODEL"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if cards != 0 && (cards < 1 || cards > fit.MaxCards) {
-				return usageError{fmt.Errorf("--cards %d: expected 1 to %d", cards, fit.MaxCards)}
-			}
-			m, err := a.load(args[0], &f, "")
-			if err != nil {
-				return err
-			}
-			q := fit.Question{Model: m.module, Options: m.opts, Cards: cards, MaxContext: maxContext(m.config.Text)}
-			q.Options.Precision = targets.Policy(f.precision) // all, unless one is named
-			answer, err := fit.Ask(q)
-			if err != nil {
-				return err
-			}
-			next := f.nextStep(m, answer)
-			if asJSON {
-				return a.printJSON(struct {
-					*fit.Answer
-					Next string `json:"next"`
-				}{answer, next})
-			}
-			_, err = fmt.Fprintf(a.out, "%s  next: %s\n", answer.Text(args[0]), next)
-			return err
-		},
 	}
+	cmd.RunE = func(_ *cobra.Command, args []string) error { return a.answer(args[0], &f, cards, asJSON) }
 	f.registerModel(cmd)
 	f.registerTarget(cmd)
 	f.registerLayout(cmd)
@@ -60,6 +37,32 @@ are the usable memory of a device, where the target does not know it, and all ti
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the answer as JSON, in bytes and seconds")
 	f.tp = 1
 	return cmd
+}
+
+// answer asks whether a model fits and prints the answer.
+func (a *app) answer(name string, f *modelFlags, cards int, asJSON bool) error {
+	if cards < 0 || cards > fit.MaxCards {
+		return usageError{fmt.Errorf("--cards %d: expected 1 to %d, or nothing for every legal number", cards, fit.MaxCards)}
+	}
+	m, err := a.load(name, f, "")
+	if err != nil {
+		return err
+	}
+	q := fit.Question{Model: m.module, Options: m.opts, Cards: cards, MaxContext: maxContext(m.config.Text)}
+	q.Options.Precision = targets.Policy(f.precision) // all, unless one is named
+	answer, err := fit.Ask(q)
+	if err != nil {
+		return err
+	}
+	next := f.nextStep(m, answer)
+	if asJSON {
+		return a.printJSON(struct {
+			*fit.Answer
+			Next string `json:"next"`
+		}{answer, next})
+	}
+	_, err = fmt.Fprintf(a.out, "%s  next: %s\n", answer.Text(name), next)
+	return err
 }
 
 // maxContext is the longest sequence that a configuration allows, 0 if it does not say. The text was read as a

@@ -72,9 +72,11 @@ func (f *modelFlags) registerLayout(cmd *cobra.Command) {
 // registerSizes adds what memory is planned for.
 func (f *modelFlags) registerSizes(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.batch, "batch", passes.DefaultBatch, "sequences at once that memory is planned for")
-	cmd.Flags().IntVar(&f.context, "context", passes.DefaultContext, "longest sequence that memory is planned for, prompt and answer together")
-	cmd.Flags().IntVar(&f.chunk, "chunk", 0, fmt.Sprintf("most tokens of one prefill call that memory is planned for (default %d, or the context if "+
-		"that is less)", passes.DefaultChunk))
+	cmd.Flags().IntVar(&f.context, "context", passes.DefaultContext,
+		"longest sequence that memory is planned for, prompt and answer together")
+	cmd.Flags().IntVar(&f.chunk, "chunk", 0,
+		fmt.Sprintf("most tokens of one prefill call that memory is planned for (default %d, or the context if that is less)",
+			passes.DefaultChunk))
 }
 
 // registerTarget adds the machine and the precision.
