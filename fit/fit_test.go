@@ -79,8 +79,8 @@ func TestVerdicts(t *testing.T) {
 		{"deepseek-v4-flash", "h200", targets.PolicyW4A8, 1, TooMuch}, // 160 GB of checkpoint
 		{"deepseek-v4-flash", "h200", targets.PolicyW4A8, 2, Fits},
 		{"deepseek-v4-flash", "h200", targets.PolicyFP8, 2, TooMuch}, // 292 GB
-		{"deepseek-v4-flash", "p800", targets.PolicyBF16, 8, Fits}, // 8 × 96 GB for 582 GB
-		{"deepseek-v4-pro", "h200", targets.PolicyW4A8, 8, Fits}, // 865 GB
+		{"deepseek-v4-flash", "p800", targets.PolicyBF16, 8, Fits},   // 8 × 96 GB for 582 GB
+		{"deepseek-v4-pro", "h200", targets.PolicyW4A8, 8, Fits},     // 865 GB
 		{"deepseek-v4-pro", "p800", targets.PolicyBF16, 16, TooMuch}, // 3.2 TB on 1.5 TB
 		{"deepseek-v4-pro", "p800", targets.PolicyW4A16, 16, Fits},
 		{"deepseek-v4-pro", "h20", targets.PolicyFP8, 16, TooMuch}, // 1.6 TB on 1.5 TB
