@@ -101,19 +101,19 @@ func (p *parser) valueName() string {
 	return p.ident("a value's name")
 }
 
-// instr reads one instruction.
+// instr reads one instruction. A call of a function that returns nothing begins with the word call.
 func (p *parser) instr() {
 	in := &Instr{}
 	var names []token
-	for p.err == nil {
+	for p.err == nil && p.lex.tok.text != "call" {
 		p.expect("%")
 		names = append(names, p.lex.tok)
 		p.ident("a value's name")
 		if !p.accept(",") {
+			p.expect("=")
 			break
 		}
 	}
-	p.expect("=")
 	opTok := p.lex.tok
 	if name := p.ident("an op"); name == "call" {
 		p.call(in)

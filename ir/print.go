@@ -150,7 +150,7 @@ func (p *printer) body(f *Func) {
 	for i, v := range f.Return {
 		refs[i] = v.Ref()
 	}
-	p.WriteString("  return " + strings.Join(refs, ", ") + "\n")
+	p.WriteString(strings.TrimRight("  return "+strings.Join(refs, ", "), " ") + "\n")
 }
 
 // head prints an instruction without types: "%y = op %x, $w {eps=1e-06}".
@@ -166,7 +166,10 @@ func (in *Instr) head(dim func(Dim) string) string {
 			args[i] = v.Ref()
 		}
 	}
-	text := strings.Join(results, ", ") + " = " + in.Name()
+	text := in.Name()
+	if len(results) > 0 {
+		text = strings.Join(results, ", ") + " = " + text
+	}
 	if in.Callee != nil {
 		text += " " + in.Callee.FullName()
 	}

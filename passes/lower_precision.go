@@ -112,8 +112,9 @@ func (p policy) compute(in *ir.Instr) {
 	}
 }
 
-// plainActivations takes act_quant out of a function: products with bf16 weights see bf16 activations. The
-// simulated quantisation of caches is part of the model and stays.
+// plainActivations takes act_quant out of a function: products with bf16 weights see bf16 activations, and so does
+// whatever else a quantised value went through, callers and callees included. The simulated quantisation of caches is
+// part of the model and stays.
 func plainActivations(f *ir.Func) {
 	instead := map[*ir.Value]*ir.Value{}
 	kept := f.Body[:0]
@@ -127,7 +128,27 @@ func plainActivations(f *ir.Func) {
 			instead[in.Results[0]] = in.Args[0]
 			continue
 		}
+		for _, r := range in.Results {
+			r.Type = unquantised(r.Type)
+		}
 		kept = append(kept, in)
 	}
 	f.Body = kept
+	for i, v := range f.Return {
+		if w := instead[v]; w != nil {
+			f.Return[i] = w
+		}
+		f.Results[i] = unquantised(f.Results[i])
+	}
+	for _, a := range f.Args {
+		a.Type = unquantised(a.Type)
+	}
+}
+
+// unquantised is the type of an activation that is kept as it was before it was quantised.
+func unquantised(t ir.Type) ir.Type {
+	if t.Elem.IsQuantised() {
+		t.Elem = bf16
+	}
+	return t
 }
