@@ -38,9 +38,24 @@ type Options struct {
 
 // Pipeline is every pass in order. A pass is an entry here and a file beside this one.
 var Pipeline = []Pass{
-	{"lower-precision", "what each weight is kept as, what products compute in, where activations are quantised", lowerPrecision},
-	{"shard", "tensor parallelism: parts of weights, local shapes, collectives", shard},
+	{"lower-precision", "what each weight is kept as, what products compute in, where activations are quantised", replans(lowerPrecision)},
+	{"shard", "tensor parallelism: parts of weights, local shapes, collectives", replans(shard)},
 	{planMemoryName, "where each value lies, what lives in place, exact bytes per rank", planMemory},
+}
+
+// replans makes a pass take the memory plan out of a module that it changes: the plan was made for the graph as it was.
+func replans(run func(*ir.Module, Options) error) func(*ir.Module, Options) error {
+	return func(m *ir.Module, opts Options) error {
+		if m.Memory == nil {
+			return run(m, opts)
+		}
+		before := m.String()
+		err := run(m, opts)
+		if err == nil && m.String() != before {
+			m.DropMemory()
+		}
+		return err
+	}
 }
 
 // planMemoryName is the one pass that leaves the graph as it is.
@@ -117,9 +132,6 @@ func Apply(m *ir.Module, opts Options, list []Pass) ([]Stage, error) {
 	for _, p := range list {
 		if err := p.Run(m, opts); err != nil {
 			return stages, fmt.Errorf("%s: %w", p.Name, err)
-		}
-		if m.Memory != nil && p.Name != planMemoryName && m.String() != stages[len(stages)-1].Text {
-			m.DropMemory() // it was made for the graph as it was
 		}
 		if err := m.Verify(); err != nil {
 			return stages, fmt.Errorf("BUG: pass %s broke the module: %w", p.Name, err)

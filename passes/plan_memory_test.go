@@ -73,7 +73,7 @@ func TestReplayedPlansKeepValues(t *testing.T) {
 					continue
 				}
 				r := &replay{t: t, m: m, x: ir.NewExtents(m, *m.Memory), memory: map[ir.Region][]written{}}
-				frame := map[*ir.Value]place{}
+				frame := map[*ir.Value]extent{}
 				for _, a := range f.Args {
 					r.write(f, frame, a, ir.Frame{}, nil)
 				}
@@ -89,15 +89,15 @@ func TestReplayedPlansKeepValues(t *testing.T) {
 	}
 }
 
-// place is where a value of one call is in the memory of the whole program.
-type place struct {
+// extent is where a value of one call is in the memory of the whole program.
+type extent struct {
 	region     ir.Region
 	start, end int
 }
 
 // written is a range and the value of the call that wrote it last.
 type written struct {
-	place
+	extent
 	by string
 }
 
@@ -121,13 +121,13 @@ func (r *replay) end(region ir.Region) int {
 func name(v *ir.Value, base ir.Frame) string { return fmt.Sprintf("%p@%d", v, base.Workspace) }
 
 // write puts a value into its place; out are the places that the caller has for results.
-func (r *replay) write(f *ir.Func, frame map[*ir.Value]place, v *ir.Value, base ir.Frame, out []place) {
+func (r *replay) write(f *ir.Func, frame map[*ir.Value]extent, v *ir.Value, base ir.Frame, out []extent) {
 	if v.Place.Region == ir.NoRegion {
 		return
 	}
 	n, err := r.x.Bytes(f.Mode, v.Type)
 	require.NoError(r.t, err)
-	p := place{v.Place.Region, base.In(v.Place.Region) + v.Place.Offset, 0}
+	p := extent{v.Place.Region, base.In(v.Place.Region) + v.Place.Offset, 0}
 	if v.Place.Region == ir.Result {
 		p = out[v.Place.Offset]
 		require.LessOrEqual(r.t, n, p.end-p.start)
@@ -138,7 +138,7 @@ func (r *replay) write(f *ir.Func, frame map[*ir.Value]place, v *ir.Value, base 
 }
 
 // mark says who wrote a range, and cuts it out of what was there.
-func (r *replay) mark(p place, by string) {
+func (r *replay) mark(p extent, by string) {
 	kept := []written{{p, by}}
 	for _, w := range r.memory[p.region] {
 		if w.end <= p.start || p.end <= w.start {
@@ -146,17 +146,17 @@ func (r *replay) mark(p place, by string) {
 			continue
 		}
 		if w.start < p.start {
-			kept = append(kept, written{place{p.region, w.start, p.start}, w.by})
+			kept = append(kept, written{extent{p.region, w.start, p.start}, w.by})
 		}
 		if p.end < w.end {
-			kept = append(kept, written{place{p.region, p.end, w.end}, w.by})
+			kept = append(kept, written{extent{p.region, p.end, w.end}, w.by})
 		}
 	}
 	r.memory[p.region] = kept
 }
 
 // read requires that all bytes of a value are those that it was written with.
-func (r *replay) read(f *ir.Func, frame map[*ir.Value]place, v *ir.Value, base ir.Frame) {
+func (r *replay) read(f *ir.Func, frame map[*ir.Value]extent, v *ir.Value, base ir.Frame) {
 	root := v.Root()
 	p, ok := frame[root]
 	if !ok {
@@ -172,7 +172,7 @@ func (r *replay) read(f *ir.Func, frame map[*ir.Value]place, v *ir.Value, base i
 	require.Equal(r.t, p.end-p.start, have, "%s of %s is not whole when it is read", root.Ref(), f.FullName())
 }
 
-func (r *replay) function(f *ir.Func, frame map[*ir.Value]place, base ir.Frame, out []place) {
+func (r *replay) function(f *ir.Func, frame map[*ir.Value]extent, base ir.Frame, out []extent) {
 	for _, in := range f.Body {
 		for _, a := range in.Args {
 			if a != nil {
@@ -185,12 +185,12 @@ func (r *replay) function(f *ir.Func, frame map[*ir.Value]place, base ir.Frame, 
 		if in.Callee == nil {
 			continue
 		}
-		var results []place
+		var results []extent
 		for _, v := range in.Results {
 			results = append(results, frame[v])
 		}
 		inner := ir.Frame{Workspace: base.Workspace + f.Calls.Workspace, Communication: base.Communication + f.Calls.Communication}
-		r.function(in.Callee, map[*ir.Value]place{}, inner, results)
+		r.function(in.Callee, map[*ir.Value]extent{}, inner, results)
 		for _, a := range in.Args {
 			r.read(f, frame, a, base) // the callee reads its parameters to its end
 		}
