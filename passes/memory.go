@@ -71,12 +71,12 @@ func TotalFor(m *ir.Module, opts Options) (int, error) {
 	return p.memory.Total(), nil
 }
 
-func planFor(m *ir.Module, opts Options) (*plan, error) {
+func planFor(m *ir.Module, opts Options) (*memoryPlan, error) {
 	batch, context, chunk, err := opts.MemorySizes()
 	if err != nil {
 		return nil, err
 	}
-	return newPlan(m, ir.Memory{Batch: batch, Context: context, Chunk: chunk})
+	return newMemoryPlan(m, ir.Memory{Batch: batch, Context: context, Chunk: chunk})
 }
 
 func report(m *ir.Module, memory ir.Memory) Report {

@@ -51,7 +51,7 @@ func planMemory(m *ir.Module, opts Options) error {
 	if err != nil {
 		return err
 	}
-	p, err := newPlan(m, ir.Memory{Batch: batch, Context: context, Chunk: chunk})
+	p, err := newMemoryPlan(m, ir.Memory{Batch: batch, Context: context, Chunk: chunk})
 	if err != nil {
 		return err
 	}
@@ -60,17 +60,17 @@ func planMemory(m *ir.Module, opts Options) error {
 	return nil
 }
 
-// plan is a memory plan beside its module.
-type plan struct {
+// memoryPlan is a memory plan beside its module.
+type memoryPlan struct {
 	memory  ir.Memory
 	extents *ir.Extents
 	called  map[*ir.Func]bool
 	funcs   map[*ir.Func]*funcPlan
 }
 
-// newPlan makes a plan for the sizes of memory and leaves the module as it is.
-func newPlan(m *ir.Module, memory ir.Memory) (*plan, error) {
-	p := &plan{memory: memory, extents: ir.NewExtents(m, memory), called: m.Called(), funcs: map[*ir.Func]*funcPlan{}}
+// newMemoryPlan makes a plan for the sizes of memory and leaves the module as it is.
+func newMemoryPlan(m *ir.Module, memory ir.Memory) (*memoryPlan, error) {
+	p := &memoryPlan{memory: memory, extents: ir.NewExtents(m, memory), called: m.Called(), funcs: map[*ir.Func]*funcPlan{}}
 	var err error
 	if p.memory.Weights, p.memory.States, err = p.extents.Persistent(m); err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func newPlan(m *ir.Module, memory ir.Memory) (*plan, error) {
 }
 
 // write puts the plan into the module.
-func (p *plan) write(m *ir.Module) {
+func (p *memoryPlan) write(m *ir.Module) {
 	m.Memory = &p.memory
 	for _, f := range m.Funcs {
 		fp := p.funcs[f]
@@ -124,7 +124,7 @@ type buffer struct {
 }
 
 // function plans f after what it calls.
-func (p *plan) function(f *ir.Func) (*funcPlan, error) {
+func (p *memoryPlan) function(f *ir.Func) (*funcPlan, error) {
 	if fp := p.funcs[f]; fp != nil {
 		return fp, nil
 	}
