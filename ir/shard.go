@@ -214,18 +214,3 @@ func letters(axes []sigAxis, n int) []string {
 
 // String describes the axis with its size, for reports: "H|8 = 8".
 func (d Dim) String() string { return fmt.Sprintf("%s = %s", d.label(), d.Size) }
-
-// IndexedBy finds the operand whose values index an axis of operand i, and the axis: the experts that chosen ids
-// name, the cache rows that a list of entries names. Of such an operand only what is named is read.
-func (in *Instr) IndexedBy(i int) (operand, axis int, ok bool) {
-	letters := in.Letters(i)
-	for j, t := range in.Op.sig.in {
-		if t.indexes == "" || j == i || j >= len(in.Args) || in.Args[j] == nil {
-			continue
-		}
-		if axis := slices.Index(letters, t.indexes); axis >= 0 {
-			return j, axis, true
-		}
-	}
-	return 0, 0, false
-}

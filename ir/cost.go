@@ -1,6 +1,9 @@
 package ir
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // letters lists the axis letters of the signature.
 func (s *signature) letters() []string {
@@ -83,4 +86,19 @@ func bindSizes(size map[string]float64, letters []string, dims []Dim, env Env) e
 		}
 	}
 	return nil
+}
+
+// IndexedBy finds the operand whose values index an axis of operand i, and the axis: the experts that chosen ids
+// name, the cache rows that a list of entries names. Of such an operand only what is named is read.
+func (in *Instr) IndexedBy(i int) (operand, axis int, ok bool) {
+	letters := in.Letters(i)
+	for j, t := range in.Op.sig.in {
+		if t.indexes == "" || j == i || j >= len(in.Args) || in.Args[j] == nil {
+			continue
+		}
+		if axis := slices.Index(letters, t.indexes); axis >= 0 {
+			return j, axis, true
+		}
+	}
+	return 0, 0, false
 }
