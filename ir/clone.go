@@ -7,6 +7,10 @@ func (m *Module) Clone() *Module {
 	out := *m
 	out.Dims = append([]NamedSize(nil), m.Dims...)
 	out.Mesh = append(Mesh(nil), m.Mesh...)
+	if m.Memory != nil {
+		memory := *m.Memory
+		out.Memory = &memory
+	}
 	out.Params = make([]*Params, len(m.Params))
 	for i, s := range m.Params {
 		out.Params[i] = c.params(s)

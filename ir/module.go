@@ -31,7 +31,8 @@ type Module struct {
 	Name   string
 	Source string // file name of the .flag source that lines refer to
 	Dims   []NamedSize
-	Mesh   Mesh // of the ranks that the module is the program of; nil for one
+	Mesh   Mesh    // of the ranks that the module is the program of; nil for one
+	Memory *Memory // nil before memory is planned
 	Params []*Params
 	Funcs  []*Func
 }
@@ -146,6 +147,7 @@ type Func struct {
 	Body    []*Instr
 	Return  []*Value
 	Updates []Update
+	Calls   Frame // where the room of what the function calls begins, behind what lives through the calls
 	Span    diag.Span
 }
 
@@ -174,11 +176,12 @@ func (k ValueKind) Sigil() string { return [...]string{"%", "%", "$", "&"}[k] }
 
 // Value is one SSA value.
 type Value struct {
-	Kind ValueKind
-	Name string // without the sigil; unique within a function for results and parameters
-	Type Type
-	Def  *Instr    // for results
-	Span diag.Span // the model's source that it comes from
+	Kind  ValueKind
+	Name  string // without the sigil; unique within a function for results and parameters
+	Type  Type
+	Place Place     // where a planned module has it; none for what lies with another value or with the caller
+	Def   *Instr    // for results
+	Span  diag.Span // the model's source that it comes from
 }
 
 // Ref is the value as IR text names it.

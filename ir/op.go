@@ -59,8 +59,9 @@ type Op struct {
 	// Collective is the reference result where ranks meet: one Eval for each rank.
 	Collective func(ranks []*Eval)
 
-	sig  *signature
-	body *Expr
+	sig   *signature
+	body  *Expr
+	flops *Expr
 }
 
 // AttrKind is the kind of an attribute's value.
@@ -128,7 +129,10 @@ func (o *Op) prepare() {
 	if err != nil {
 		panic(fmt.Sprintf("BUG: op %s: %v", o.Name, err))
 	}
-	o.sig, o.body = sig, nil
+	o.sig, o.body, o.flops = sig, nil, nil
+	if err := o.parseFlops(); err != nil {
+		panic(fmt.Sprintf("BUG: op %s: %v", o.Name, err))
+	}
 	meanings := 0
 	for _, set := range []bool{o.Body != "", o.Eval != nil, o.Collective != nil} {
 		if set {

@@ -42,10 +42,15 @@ func (p *parser) header() {
 	if p.accept("mesh") {
 		p.mesh()
 	}
+	if p.accept("memory") {
+		p.memory()
+	}
 }
 
 // starts reports whether the token begins another part of the module.
-func (t token) starts() bool { return t.text == "mesh" || t.text == "params" || t.text == "func" }
+func (t token) starts() bool {
+	return t.text == "mesh" || t.text == "memory" || t.text == "params" || t.text == "func"
+}
 
 func (p *parser) dims() {
 	for p.err == nil && p.lex.tok.kind == tokIdent && !p.lex.tok.starts() {

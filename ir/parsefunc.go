@@ -66,6 +66,7 @@ func (p *parser) signature(f *Func) {
 		v := p.define(ParamValue)
 		p.expect(":")
 		v.Type = p.typ()
+		v.Place = p.place()
 		f.Args = append(f.Args, v)
 	}
 	p.expect("->")
@@ -81,6 +82,7 @@ func (p *parser) signature(f *Func) {
 	if f.Params = p.findParams(p.ident("a parameter set")); f.Params == nil {
 		p.failAt(t, "unknown parameter set %s", t)
 	}
+	f.Calls = p.frame()
 	f.Span = p.line()
 }
 
@@ -129,7 +131,7 @@ func (p *parser) instr() {
 		if i > 0 {
 			p.expect(",")
 		}
-		v := &Value{Kind: ResultValue, Name: n.text, Def: in, Type: p.typ()}
+		v := &Value{Kind: ResultValue, Name: n.text, Def: in, Type: p.typ(), Place: p.place()}
 		if p.values[v.Name] != nil {
 			p.failAt(n, "value %%%s is defined twice", v.Name)
 		}

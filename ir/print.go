@@ -20,6 +20,7 @@ func (m *Module) String() string {
 	if m.Mesh != nil {
 		fmt.Fprintf(p, "mesh %s\n", m.Mesh)
 	}
+	p.memory(m.Memory)
 	for _, s := range m.Params {
 		p.params(s)
 	}
@@ -103,14 +104,14 @@ func (p *printer) function(f *Func) {
 	}
 	args := make([]string, len(f.Args))
 	for i, a := range f.Args {
-		args[i] = a.Ref() + ": " + p.typ(a.Type)
+		args[i] = a.Ref() + ": " + p.typ(a.Type) + a.Place.suffix()
 	}
 	results := make([]string, len(f.Results))
 	for i, r := range f.Results {
 		results[i] = p.typ(r)
 	}
 	fmt.Fprintf(p, "func %s(%s) -> (%s) uses %s%s {\n", f.FullName(), strings.Join(args, ", "),
-		strings.Join(results, ", "), f.Params.Name, at(f.Span.Line))
+		strings.Join(results, ", "), f.Params.Name, f.Calls.suffix()+at(f.Span.Line))
 	p.body(f)
 	p.WriteString("}\n")
 }
@@ -198,7 +199,7 @@ func (in *Instr) String() string {
 func (p *printer) resultTypes(in *Instr) string {
 	types := make([]string, len(in.Results))
 	for i, v := range in.Results {
-		types[i] = p.typ(v.Type)
+		types[i] = p.typ(v.Type) + v.Place.suffix()
 	}
 	return strings.Join(types, ", ")
 }

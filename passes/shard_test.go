@@ -26,7 +26,7 @@ func elaborate(t *testing.T, name string) *ir.Module {
 func TestShard(t *testing.T) {
 	m := elaborate(t, "deepseek-v4-flash")
 	opts := passes.Options{Target: targets.CPU, TP: 8}
-	_, err := passes.Run(m, opts, "")
+	_, err := passes.Run(m, opts, "shard")
 	require.NoError(t, err)
 	golden.Check(t, "testdata/shard/block_csa.decode.ir", m.Func("block_csa.decode").Print(m))
 	golden.Check(t, "testdata/shard/main.prefill.ir", m.Func("main.prefill").Print(m))
@@ -35,7 +35,7 @@ func TestShard(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, read.Verify())
 	require.Equal(t, m.String(), read.String())
-	again, err := passes.Run(m, opts, "")
+	again, err := passes.Run(m, opts, "shard")
 	require.NoError(t, err)
 	require.Equal(t, again[0].Text, again[len(again)-1].Text)
 }
@@ -88,7 +88,7 @@ func TestShardBeyondTheGroups(t *testing.T) {
 	for _, g := range []passes.Groups{passes.Gather, passes.Reduce} {
 		m := elaborate(t, "deepseek-v4-flash")
 		opts := passes.Options{Target: targets.CPU, TP: 32, OGroups: g}
-		_, err := passes.Run(m, opts, "")
+		_, err := passes.Run(m, opts, "shard")
 		require.NoError(t, err)
 		require.Equal(t, "group=8 lane=4", m.Mesh.String())
 		golden.Check(t, "testdata/shard/"+string(g)+".block_hca.decode.ir", m.Func("block_hca.decode").Print(m))

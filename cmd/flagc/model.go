@@ -25,6 +25,9 @@ type modelFlags struct {
 	target    string
 	precision string
 	tp        int
+	batch     int
+	context   int
+	chunk     int
 	ogroups   string
 	shared    string
 	index     string
@@ -33,8 +36,13 @@ type modelFlags struct {
 }
 
 func (f *modelFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.config, "config", "", "the checkpoint's config.json (Hugging Face keys); commands with --weights find it there")
+	f.registerModel(cmd)
 	f.registerMachine(cmd)
+}
+
+// registerModel adds what says which model it is.
+func (f *modelFlags) registerModel(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.config, "config", "", "the checkpoint's config.json (Hugging Face keys); commands with --weights find it there")
 	cmd.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return deepseekv4.Names(), cobra.ShellCompDirectiveDefault
 	}
@@ -42,15 +50,14 @@ func (f *modelFlags) register(cmd *cobra.Command) {
 
 // registerMachine adds what passes need to know.
 func (f *modelFlags) registerMachine(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.target, "target", "cpu", "what to compile for; flagc targets lists what there is")
-	completeWith(cmd, "target", targets.Names())
-	var policies []string
-	for _, p := range targets.Policies() {
-		policies = append(policies, string(p))
-	}
-	cmd.Flags().StringVar(&f.precision, "precision", "", "precision policy, instead of the target's default: "+strings.Join(policies, ", "))
-	completeWith(cmd, "precision", policies)
+	f.registerTarget(cmd)
 	cmd.Flags().IntVar(&f.tp, "tp", 1, "ranks of tensor parallelism; flagc tp MODEL lists which are legal")
+	f.registerLayout(cmd)
+	f.registerSizes(cmd)
+}
+
+// registerLayout adds what is to be split how.
+func (f *modelFlags) registerLayout(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.ogroups, "ogroups", "", "with more ranks than o_groups: gather a group's heads or reduce its sums; the cheaper if not given")
 	completeWith(cmd, "ogroups", []string{string(passes.Gather), string(passes.Reduce)})
 	choices := []string{string(passes.Split), string(passes.Whole)}
@@ -60,6 +67,28 @@ func (f *modelFlags) registerMachine(cmd *cobra.Command) {
 	completeWith(cmd, "index-heads", choices)
 	cmd.Flags().BoolVar(&f.official, "official-layout", false,
 		"keep weights as the official converter does: wo_a in BF16, shared experts whole, index heads split")
+}
+
+// registerSizes adds what memory is planned for.
+func (f *modelFlags) registerSizes(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&f.batch, "batch", passes.DefaultBatch, "sequences at once that memory is planned for")
+	cmd.Flags().IntVar(&f.context, "context", passes.DefaultContext,
+		"longest sequence that memory is planned for, prompt and answer together")
+	cmd.Flags().IntVar(&f.chunk, "chunk", 0,
+		fmt.Sprintf("most tokens of one prefill call that memory is planned for (default %d, or the context if that is less)",
+			passes.DefaultChunk))
+}
+
+// registerTarget adds the machine and the precision.
+func (f *modelFlags) registerTarget(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.target, "target", "cpu", "what to compile for; flagc targets lists what there is")
+	completeWith(cmd, "target", targets.Names())
+	var policies []string
+	for _, p := range targets.Policies() {
+		policies = append(policies, string(p))
+	}
+	cmd.Flags().StringVar(&f.precision, "precision", "", "precision policy, instead of the target's default: "+strings.Join(policies, ", "))
+	completeWith(cmd, "precision", policies)
 }
 
 // registerAfter adds --after, for commands that can stop between passes.
@@ -116,6 +145,7 @@ func (f *modelFlags) options() (opts passes.Options, err error) {
 		return opts, err
 	}
 	opts.TP, opts.Official = f.tp, f.official
+	opts.Batch, opts.Context, opts.Chunk = f.batch, f.context, f.chunk
 	if opts.OGroups, err = passes.ParseGroups(f.ogroups); err != nil {
 		return opts, usageError{fmt.Errorf("--ogroups: %w", err)}
 	}

@@ -28,6 +28,7 @@ var rooms = map[string][]string{
 	"ir/eval":             {"flagc/ir", "gonum.org/v1/gonum..."},
 	"frontend":            {"flagc/ir", "flagc/ir/ops", "github.com/alecthomas/participle/v2..."},
 	"passes":              {"flagc/ir", "flagc/ir/ops", "flagc/targets"},
+	"fit":                 {"flagc/ir", "flagc/passes", "flagc/targets"},
 	"targets":             {},
 	"codegen/go":          {"flagc/ir", "flagc/ir/ops", "flagc/targets", "flagc/runtime", "github.com/dave/jennifer..."},
 	"runtime":             {},
