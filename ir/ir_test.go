@@ -81,3 +81,11 @@ func TestCallsWithoutResultsRoundTrip(t *testing.T) {
 	require.NoError(t, m.Verify())
 	require.Equal(t, silent, m.String())
 }
+
+func TestSumsOfConstantsReadBack(t *testing.T) {
+	size := ir.Const(8).Add(ir.Const(8).Add(ir.Sym("s")))
+	read, err := ir.ParseSize(size.String(), nil)
+	require.NoError(t, err)
+	require.Equal(t, "16+s", size.String())
+	require.True(t, read.Equal(size))
+}
