@@ -35,6 +35,7 @@ type Options struct {
 var Pipeline = []Pass{
 	{"lower-precision", "what each weight is kept as, what products compute in, where activations are quantised", lowerPrecision},
 	{"shard", "tensor parallelism: parts of weights, local shapes, collectives", shard},
+	{"fuse", "kernels: which ops are one launch", fuse},
 }
 
 // Stage is the module's text after one pass; stage 0, "frontend", is what the passes start from.
