@@ -1,7 +1,7 @@
 package passes
 
 import (
-	"fmt"
+	"errors"
 
 	"flagc/ir"
 	"flagc/targets"
@@ -27,12 +27,26 @@ func fuse(m *ir.Module, opts Options) error {
 	return nil
 }
 
-// unfused refuses a module with kernels to a pass that rewrites ops.
-func unfused(m *ir.Module, pass string) error {
-	if len(m.Kernels) > 0 {
-		return fmt.Errorf("%s rewrites ops, and this module's ops are in kernels already: run it before fuse", pass)
+// ErrFused refuses a module with kernels to a pass that would rewrite the ops in them.
+var ErrFused = errors.New("the module's ops are in kernels already and would change: run this pass before fuse")
+
+// beforeKernels is a pass that rewrites ops. A module whose ops are in kernels already is left as it is where there is
+// nothing to rewrite, and refused otherwise.
+func beforeKernels(run func(*ir.Module, Options) error) func(*ir.Module, Options) error {
+	return func(m *ir.Module, opts Options) error {
+		if len(m.Kernels) == 0 {
+			return run(m, opts)
+		}
+		ops := m.Clone().Inline()
+		before := ops.String()
+		if err := run(ops, opts); err != nil {
+			return err
+		}
+		if ops.String() != before {
+			return ErrFused
+		}
+		return nil
 	}
-	return nil
 }
 
 // isBarrier reports whether the instruction stands between launches: ranks meet, or another function runs.

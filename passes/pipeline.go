@@ -33,8 +33,9 @@ type Options struct {
 
 // Pipeline is every pass in order. A pass is an entry here and a file beside this one.
 var Pipeline = []Pass{
-	{"lower-precision", "what each weight is kept as, what products compute in, where activations are quantised", lowerPrecision},
-	{"shard", "tensor parallelism: parts of weights, local shapes, collectives", shard},
+	{"lower-precision", "what each weight is kept as, what products compute in, where activations are quantised",
+		beforeKernels(lowerPrecision)},
+	{"shard", "tensor parallelism: parts of weights, local shapes, collectives", beforeKernels(shard)},
 	{"fuse", "kernels: which ops are one launch", fuse},
 }
 

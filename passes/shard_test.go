@@ -26,7 +26,7 @@ func elaborate(t *testing.T, name string) *ir.Module {
 func TestShard(t *testing.T) {
 	m := elaborate(t, "deepseek-v4-flash")
 	opts := passes.Options{Target: targets.CPU, TP: 8}
-	_, err := passes.Run(m, opts, "")
+	_, err := passes.Run(m, opts, "shard")
 	require.NoError(t, err)
 	golden.Check(t, "testdata/shard/block_csa.decode.ir", m.Func("block_csa.decode").Print(m))
 	golden.Check(t, "testdata/shard/main.prefill.ir", m.Func("main.prefill").Print(m))
@@ -35,7 +35,7 @@ func TestShard(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, read.Verify())
 	require.Equal(t, m.String(), read.String())
-	again, err := passes.Run(m, opts, "")
+	again, err := passes.Run(m, opts, "shard")
 	require.NoError(t, err)
 	require.Equal(t, again[0].Text, again[len(again)-1].Text)
 }
@@ -43,7 +43,7 @@ func TestShard(t *testing.T) {
 // TestWeightParts holds what a rank has of each weight, against the slices of the official converter.
 func TestWeightParts(t *testing.T) {
 	m := elaborate(t, "deepseek-v4-pro")
-	_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: 16, Official: true}, "")
+	_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: 16, Official: true}, "shard")
 	require.NoError(t, err)
 	split := map[string]string{}
 	for _, set := range m.Params {
@@ -88,7 +88,7 @@ func TestShardBeyondTheGroups(t *testing.T) {
 	for _, g := range []passes.Groups{passes.Gather, passes.Reduce} {
 		m := elaborate(t, "deepseek-v4-flash")
 		opts := passes.Options{Target: targets.CPU, TP: 32, OGroups: g}
-		_, err := passes.Run(m, opts, "")
+		_, err := passes.Run(m, opts, "shard")
 		require.NoError(t, err)
 		require.Equal(t, "group=8 lane=4", m.Mesh.String())
 		golden.Check(t, "testdata/shard/"+string(g)+".block_hca.decode.ir", m.Func("block_hca.decode").Print(m))
@@ -108,14 +108,14 @@ func TestShardGivesAllReasonsAtOnce(t *testing.T) {
 	} {
 		m := elaborate(t, "deepseek-v4-flash")
 		before := m.String()
-		_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: tp}, "")
+		_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: tp}, "shard")
 		for _, reason := range reasons {
 			require.ErrorContains(t, err, reason)
 		}
 		require.NotContains(t, err.Error(), "axis I", "index heads can stay whole")
 		require.Equal(t, before, m.String(), "a refused module is left as it was")
 
-		_, err = passes.Run(m, passes.Options{Target: targets.CPU, TP: tp, Scores: passes.Split, Pairs: passes.Split}, "")
+		_, err = passes.Run(m, passes.Options{Target: targets.CPU, TP: tp, Scores: passes.Split, Pairs: passes.Split}, "shard")
 		require.ErrorContains(t, err, fmt.Sprintf("axis I = 64 is not a multiple of %d", tp))
 		require.ErrorContains(t, err, fmt.Sprintf("axis F = 2048 is not a multiple of %d", tp))
 	}
@@ -125,7 +125,7 @@ func TestShardGivesAllReasonsAtOnce(t *testing.T) {
 // every collective, in the same order.
 func TestCollectivesPerLayer(t *testing.T) {
 	m := elaborate(t, "deepseek-v4-flash")
-	_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: 8, Official: true}, "")
+	_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: 8, Official: true}, "shard")
 	require.NoError(t, err)
 	meets := map[string]int{}
 	for _, f := range m.Funcs {
