@@ -123,10 +123,11 @@ func (i *moduleInfo) layerKinds() int {
 
 func describeModule(m *ir.Module) moduleInfo {
 	info := moduleInfo{Model: m.Name, Dims: m.Names(), Checkpoint: weights.Summary(m)}
+	ops := m.Inline()
 	for _, p := range m.Params {
 		k := kindInfo{Name: p.Name, Instances: p.Instances, Weights: len(p.Weights), States: len(p.States),
 			Ops: map[string]int{}}
-		for _, f := range m.Funcs {
+		for _, f := range ops.Funcs {
 			if f.Params == p {
 				k.Ops[f.FullName()] = len(f.Body)
 				if p.HasInstance("") {

@@ -35,6 +35,10 @@ func (g *generator) modelFields(plans []*plan) []jen.Code {
 		jen.List(jen.Id("batch"), jen.Id("maxSeq")).Int(),
 		jen.Line(),
 	}
+	if g.counts {
+		launched := jen.Id("launched").Index(jen.Lit(len(g.m.Params))).Int()
+		fields = append(fields, launched.Comment("kernels so far, by kind of layer"), jen.Line())
+	}
 	for _, p := range g.m.Params {
 		s := g.sets[p]
 		if s.whole() {
