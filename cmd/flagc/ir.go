@@ -79,7 +79,7 @@ func (a *app) printDiff(stages []passes.Stage) error {
 
 func (a *app) printFunction(m *ir.Module, name string) error {
 	var names []string
-	for _, f := range m.Funcs {
+	for _, f := range append(append([]*ir.Func(nil), m.Kernels...), m.Funcs...) {
 		if f.FullName() == name {
 			_, err := fmt.Fprint(a.out, f.Print(m))
 			return err
