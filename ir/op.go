@@ -52,6 +52,8 @@ type Op struct {
 	Rule func(*Inference) error
 	// Updates maps the index of a result to the index of the state operand that it replaces.
 	Updates map[int]int
+	// Stores says that the op only puts elements into states: it reads nothing of what they hold.
+	Stores bool
 
 	// Exactly one of Body, Eval and Collective is set.
 	Body string      // pointwise: an expression over operands and attributes

@@ -117,6 +117,8 @@ func (p *parser) instr() {
 	opTok := p.lex.tok
 	if name := p.ident("an op"); name == "call" {
 		p.call(in)
+	} else if name == "launch" {
+		p.launch(in)
 	} else if p.err == nil {
 		if in.Op = p.ops.Lookup(name); in.Op == nil {
 			p.failOp(opTok)
@@ -142,9 +144,7 @@ func (p *parser) instr() {
 	for _, v := range in.Results {
 		v.Span = in.Span
 	}
-	if p.accept("!") {
-		in.Trace = p.str("a trace's name")
-	}
+	p.traces(in)
 	p.fn.Body = append(p.fn.Body, in)
 }
 
@@ -185,6 +185,10 @@ func (p *parser) operand() *Value {
 			return v
 		}
 		p.failAt(n, "value %%%s is not defined before its use", name)
+	case p.fn.Params == nil && p.accept("$"):
+		return p.argument(WeightValue)
+	case p.fn.Params == nil && p.accept("&"):
+		return p.argument(StateValue)
 	case p.accept("$"):
 		n := p.lex.tok
 		if name := p.valueName(); p.err == nil {

@@ -24,6 +24,9 @@ func (m *Module) String() string {
 	for _, s := range m.Params {
 		p.params(s)
 	}
+	for _, k := range m.Kernels {
+		p.kernel(k)
+	}
 	for _, f := range m.Funcs {
 		p.function(f)
 	}
@@ -33,7 +36,11 @@ func (m *Module) String() string {
 // Print writes one function as text, in the names of its module.
 func (f *Func) Print(m *Module) string {
 	p := &printer{names: m.Names(), known: map[string]string{}}
-	p.function(f)
+	if f.IsKernel() {
+		p.kernel(f)
+	} else {
+		p.function(f)
+	}
 	return strings.TrimPrefix(p.Builder.String(), "\n")
 }
 
@@ -138,9 +145,7 @@ func (p *printer) body(f *Func) {
 	for i, in := range f.Body {
 		width := max(0, lw+rw-max(lw, len(left[i])))
 		line := fmt.Sprintf("  %-*s : %-*s", lw, left[i], width, right[i]) + at(in.Span.Line)
-		if in.Trace != "" {
-			line += fmt.Sprintf(" !%q", in.Trace)
-		}
+		line += in.traces()
 		p.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	for _, u := range f.Updates {
@@ -172,6 +177,9 @@ func (in *Instr) head(dim func(Dim) string) string {
 	}
 	if in.Callee != nil {
 		text += " " + in.Callee.FullName()
+	}
+	if in.Kernel != nil {
+		text += " " + in.Kernel.FullName()
 	}
 	if len(args) > 0 {
 		text += " " + strings.Join(args, ", ")

@@ -5,13 +5,10 @@ import "slices"
 // Alias is the operand whose storage result i is: the state that an update replaces, or what a view shows. It is
 // nil where the result needs room of its own.
 func (in *Instr) Alias(i int) *Value {
-	if in.Op == nil {
-		return nil
-	}
-	if operand, ok := in.Op.Updates[i]; ok {
+	if operand, ok := in.Updated()[i]; ok {
 		return in.Args[operand]
 	}
-	if in.Op.Class == View {
+	if in.Op != nil && in.Op.Class == View {
 		return in.Args[0]
 	}
 	return nil

@@ -48,8 +48,9 @@ func TestLowerPrecision(t *testing.T) {
 		t.Run(string(policy), func(t *testing.T) {
 			m := parse(t)
 			opts := passes.Options{Target: targets.CPU, Precision: policy}
-			_, err := passes.Run(m, opts, "lower-precision")
+			stages, err := passes.Run(m, opts, "lower-precision")
 			require.NoError(t, err)
+			require.Len(t, stages, 2)
 			golden.Check(t, "testdata/lower-precision/"+string(policy)+".ir", m.String())
 
 			again, err := passes.Run(m, opts, "lower-precision")

@@ -38,8 +38,10 @@ type Options struct {
 
 // Pipeline is every pass in order. A pass is an entry here and a file beside this one.
 var Pipeline = []Pass{
-	{"lower-precision", "what each weight is kept as, what products compute in, where activations are quantised", replans(lowerPrecision)},
-	{"shard", "tensor parallelism: parts of weights, local shapes, collectives", replans(shard)},
+	{"lower-precision", "what each weight is kept as, what products compute in, where activations are quantised",
+		replans(beforeKernels(lowerPrecision))},
+	{"shard", "tensor parallelism: parts of weights, local shapes, collectives", replans(beforeKernels(shard))},
+	{"fuse", "kernels: which ops are one launch", replans(fuse)},
 	{planMemoryName, "where each value lies, what lives in place, exact bytes per rank", planMemory},
 }
 

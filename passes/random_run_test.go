@@ -275,8 +275,8 @@ func traced(m *ir.Module) map[string]ir.Type {
 	out := map[string]ir.Type{}
 	for _, f := range m.Funcs {
 		for _, in := range f.Body {
-			if in.Trace != "" {
-				out[in.Trace] = in.Results[0].Type
+			for _, t := range in.Traced() {
+				out[t.Name] = in.Results[t.Result].Type
 			}
 		}
 	}

@@ -231,7 +231,7 @@ func (s step) reasonable(err error) bool {
 	if p == "" {
 		p = s.opts.Target.Policy
 	}
-	if s.opts.Target.Allows(p) != nil {
+	if s.opts.Target.Allows(p) != nil || errors.Is(err, passes.ErrFused) {
 		return true
 	}
 	var list *diag.Errors

@@ -43,7 +43,7 @@ func TestShard(t *testing.T) {
 // TestWeightParts holds what a rank has of each weight, against the slices of the official converter.
 func TestWeightParts(t *testing.T) {
 	m := elaborate(t, "deepseek-v4-pro")
-	_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: 16, Official: true}, "")
+	_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: 16, Official: true}, "shard")
 	require.NoError(t, err)
 	split := map[string]string{}
 	for _, set := range m.Params {
@@ -108,14 +108,14 @@ func TestShardGivesAllReasonsAtOnce(t *testing.T) {
 	} {
 		m := elaborate(t, "deepseek-v4-flash")
 		before := m.String()
-		_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: tp}, "")
+		_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: tp}, "shard")
 		for _, reason := range reasons {
 			require.ErrorContains(t, err, reason)
 		}
 		require.NotContains(t, err.Error(), "axis I", "index heads can stay whole")
 		require.Equal(t, before, m.String(), "a refused module is left as it was")
 
-		_, err = passes.Run(m, passes.Options{Target: targets.CPU, TP: tp, Scores: passes.Split, Pairs: passes.Split}, "")
+		_, err = passes.Run(m, passes.Options{Target: targets.CPU, TP: tp, Scores: passes.Split, Pairs: passes.Split}, "shard")
 		require.ErrorContains(t, err, fmt.Sprintf("axis I = 64 is not a multiple of %d", tp))
 		require.ErrorContains(t, err, fmt.Sprintf("axis F = 2048 is not a multiple of %d", tp))
 	}
@@ -125,7 +125,7 @@ func TestShardGivesAllReasonsAtOnce(t *testing.T) {
 // every collective, in the same order.
 func TestCollectivesPerLayer(t *testing.T) {
 	m := elaborate(t, "deepseek-v4-flash")
-	_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: 8, Official: true}, "")
+	_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: 8, Official: true}, "shard")
 	require.NoError(t, err)
 	meets := map[string]int{}
 	for _, f := range m.Funcs {

@@ -81,19 +81,20 @@ func buildable(t targets.Target) error {
 
 // buildInfo is build.json. It holds no time and no path, so that equal inputs give equal bytes.
 type buildInfo struct {
-	Flagc     string   `json:"flagc"`
-	Target    string   `json:"target"`
-	Tier      string   `json:"tier"`
-	TP        int      `json:"tp"`
-	Precision string   `json:"precision"`
-	Source    digest   `json:"source"`
-	Config    digest   `json:"config"`
-	Stages    []string `json:"stages"`
-	Functions int      `json:"functions"`
-	Files     int      `json:"files"`
-
-	Memory passes.Report `json:"memory"` // of one rank
-	Module moduleInfo    `json:"model"`
+	Flagc     string          `json:"flagc"`
+	Target    string          `json:"target"`
+	Tier      string          `json:"tier"`
+	TP        int             `json:"tp"`
+	Precision string          `json:"precision"`
+	Source    digest          `json:"source"`
+	Config    digest          `json:"config"`
+	Stages    []string        `json:"stages"`
+	Functions int             `json:"functions"`
+	Kernels   int             `json:"kernels"`
+	Files     int             `json:"files"`
+	Launches  passes.Launches `json:"launches"`
+	Memory    passes.Report   `json:"memory"` // of one rank
+	Module    moduleInfo      `json:"model"`
 }
 
 // digest names an input by its content.
@@ -219,7 +220,9 @@ func buildFiles(m *model) (map[string][]byte, *buildInfo, error) {
 	}
 	info := &buildInfo{Flagc: version, Target: m.opts.Target.Name, Tier: string(m.opts.Target.Tier), TP: m.opts.TP, Precision: string(m.opts.Precision),
 		Source: digestOf(m.source.Name, m.source.Text), Config: digestOf("config.json", m.config.Text),
-		Stages: passes.Names(), Functions: len(m.module.Funcs), Files: len(files) + 1, Module: describeModule(m.module), Memory: passes.Memory(m.module)}
+		Stages: passes.Names(), Functions: len(m.module.Funcs), Kernels: len(m.module.Kernels),
+		Launches: passes.CountLaunches(m.module), Files: len(files) + 1, Memory: passes.Memory(m.module),
+		Module: describeModule(m.module)}
 	if files[buildFile], err = encode(info); err != nil {
 		return nil, nil, err
 	}

@@ -79,7 +79,7 @@ func (a *app) printDiff(stages []passes.Stage) error {
 
 func (a *app) printFunction(m *ir.Module, name string) error {
 	var names []string
-	for _, f := range m.Funcs {
+	for _, f := range append(append([]*ir.Func(nil), m.Kernels...), m.Funcs...) {
 		if f.FullName() == name {
 			_, err := fmt.Fprint(a.out, f.Print(m))
 			return err
@@ -123,10 +123,11 @@ func (i *moduleInfo) layerKinds() int {
 
 func describeModule(m *ir.Module) moduleInfo {
 	info := moduleInfo{Model: m.Name, Dims: m.Names(), Checkpoint: weights.Summary(m)}
+	ops := m.Inline()
 	for _, p := range m.Params {
 		k := kindInfo{Name: p.Name, Instances: p.Instances, Weights: len(p.Weights), States: len(p.States),
 			Ops: map[string]int{}}
-		for _, f := range m.Funcs {
+		for _, f := range ops.Funcs {
 			if f.Params == p {
 				k.Ops[f.FullName()] = len(f.Body)
 				if p.HasInstance("") {

@@ -152,7 +152,7 @@ func fileName(function string) string {
 		name += "_function"
 	}
 	switch name {
-	case "dims", "model", "weights", "state", "temporaries", "helpers", "main", "entries", "ranks":
+	case "dims", "model", "weights", "state", "temporaries", "helpers", "launches", "main", "entries", "ranks":
 		name += "_function"
 	}
 	return name + ".go"

@@ -39,6 +39,10 @@ func (g *generator) modelFields(plans []*plan) []jen.Code {
 		jen.Line(),
 	}
 	fields = append(fields, g.commFields()...)
+	if g.counts {
+		launched := jen.Id("launched").Index(jen.Lit(len(g.m.Params))).Int()
+		fields = append(fields, launched.Comment("kernels so far, by kind of layer"), jen.Line())
+	}
 	for _, p := range g.m.Params {
 		s := g.sets[p]
 		if s.whole() {

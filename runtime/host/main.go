@@ -43,7 +43,7 @@ func Main(p Program, args []string, stdout, stderr io.Writer) int {
 type options struct {
 	weights, prompt, feed string
 	maxNew, maxSeq        int
-	mtp, json             bool
+	mtp, json, launches   bool
 	logits, trace         string
 	temperature, topP     float64
 	seed                  uint64
@@ -72,6 +72,7 @@ func (o *options) register(f *flag.FlagSet) {
 	f.IntVar(&o.maxNew, "max-new", 16, "how many tokens to choose")
 	f.IntVar(&o.maxSeq, "max-seq", 0, "how many tokens the caches hold (default: as many as needed)")
 	f.BoolVar(&o.mtp, "mtp", false, "run the MTP draft as well")
+	f.BoolVar(&o.launches, "launches", false, "say how many kernels a device would be given for each decoded token")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	f.StringVar(&o.logits, "logits", "", "`file` (safetensors) to write the logits to")
 	f.StringVar(&o.trace, "trace", "", "`file` (safetensors) to write the traced values to")
@@ -185,6 +186,9 @@ func (o *options) execute(p Program, stdout, stderr io.Writer) error {
 		printRows(stdout, result.Fed)
 	}
 	fmt.Fprintln(stderr, result.speedLine(len(q.Prompt[0])))
+	if o.launches {
+		fmt.Fprintln(stderr, launchLine(result.before, result.after))
+	}
 	switch {
 	case result.Drafts > 0:
 		fmt.Fprintf(stderr, "MTP foretold %d of %d tokens\n", result.DraftsRight, result.Drafts)

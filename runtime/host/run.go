@@ -41,6 +41,7 @@ type Result struct {
 	Drafts         int           // tokens that the MTP block foretold and that were then fed
 	DraftsRight    int           // those of them that it foretold rightly
 	batch, columns int
+	before, after  []Launched // kernels before and after the last step
 }
 
 // Run runs a model from clean states. The draft of a position needs the token that follows it, so it trails the
@@ -105,7 +106,14 @@ func (r *runner) run() error {
 			r.trail(i, n, next)
 		}
 		r.enter(fmt.Sprintf("decode.%d", i))
+		last := i+1 == steps
+		if last {
+			out.before = launched(r.model)
+		}
 		logits = r.model.Decode(next, n+i)
+		if last {
+			out.after = launched(r.model)
+		}
 		if kept := r.keep(logits); kept != nil {
 			out.Decode = append(out.Decode, kept)
 		}
