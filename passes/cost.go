@@ -60,6 +60,7 @@ func DecodeTime(m *ir.Module, target targets.Target, batch, context int) (second
 	if batch < 1 || context < 2 {
 		return 0, Cost{}, fmt.Errorf("batch %d, context %d: a decoded token needs a sequence and a token before it", batch, context)
 	}
+	m = m.Inline() // what is launched is made of ops
 	parts = Cost{Batch: batch, Context: context, Assumed: []string{}}
 	entry := decodeEntry(m)
 	if entry == nil {

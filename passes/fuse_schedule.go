@@ -105,9 +105,13 @@ func (s *schedule) floor(i int) int {
 	return level
 }
 
-// unread is the lowest level at which the instructions before i have read a state, as it is or through views.
+// unread is the lowest level at which the instructions before i have read a state, as it is or through views, and
+// at which it has been recorded.
 func (s *schedule) unread(state *ir.Value, i int) int {
 	level := 0
+	if isTraced(state) {
+		level = s.level[s.index[state.Def]] + 1
+	}
 	for _, j := range s.users[state] {
 		if j >= i {
 			continue
@@ -119,6 +123,10 @@ func (s *schedule) unread(state *ir.Value, i int) int {
 		level = max(level, s.level[j]+1)
 	}
 	return level
+}
+
+func isTraced(v *ir.Value) bool {
+	return v.Def != nil && slices.ContainsFunc(v.Def.Traced(), func(t ir.Trace) bool { return v.Def.Results[t.Result] == v })
 }
 
 // place puts an op on the lowest level where its operands are at hand.

@@ -123,19 +123,7 @@ var Classes = []Class{ClassExperts, ClassLinears, ClassEmbedding, ClassHead, Cla
 // weightClasses tells the weights apart by what they are: rows of tensors are experts, other quantised matrices
 // linears; of the whole model's own, one whose rows are looked up is an embedding, one that is multiplied with a head.
 func weightClasses(m *ir.Module) map[*ir.Value]Class {
-	ops := m.Inline()
-	classes := opClasses(ops)
-	out := map[*ir.Value]Class{}
-	for i, set := range m.Params {
-		for j, w := range set.Weights {
-			out[w.Value] = classes[ops.Params[i].Weights[j].Value]
-		}
-	}
-	return out
-}
-
-// opClasses is weightClasses for a module without kernels.
-func opClasses(m *ir.Module) map[*ir.Value]Class {
+	m = m.Inline()
 	out := map[*ir.Value]Class{}
 	for _, set := range m.Params {
 		for _, w := range set.Weights {

@@ -273,7 +273,7 @@ func unequal(a, b *ir.Tensor) string {
 // traced is the type of every value that a module traces, by the last word of its name, which is unique.
 func traced(m *ir.Module) map[string]ir.Type {
 	out := map[string]ir.Type{}
-	for _, f := range m.Funcs {
+	for _, f := range m.Inline().Funcs {
 		for _, in := range f.Body {
 			for _, t := range in.Traced() {
 				out[t.Name] = in.Results[t.Result].Type

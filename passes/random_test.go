@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	graphs    = flag.Int("graphs", 100, "how many random graphs TestRandomGraphs takes through the passes")
+	graphs    = flag.Int("graphs", 160, "how many random graphs TestRandomGraphs takes through the passes")
 	graphsFor = flag.Duration("graphs-for", 0, "how long TestRandomGraphs goes on instead, whatever -graphs says")
 	graphSeed = flag.Int64("graph-seed", 1, "the seed of the first random graph")
 )
@@ -86,7 +86,7 @@ func (s step) String() string {
 }
 
 // sequence draws passes in any order, most often in that of the pipeline, and what the build is made for.
-func sequence(r *rand.Rand) []step {
+func sequence(r *rand.Rand, m *ir.Module) []step {
 	opts := passes.Options{Target: targets.CPU, Precision: drawn(r, targets.Policies()...),
 		TP:      drawn(r, 1, 2, 2, 2, 2, 3, 4, 4, 6, 8, 16),
 		OGroups: drawn(r, "", "", passes.Gather, passes.Reduce), Pairs: drawn(r, passes.Auto, passes.Split, passes.Whole),
@@ -94,6 +94,9 @@ func sequence(r *rand.Rand) []step {
 	if r.Intn(4) == 0 {
 		opts.Target = drawn(r, targets.All()...)
 		opts.Precision = drawn(r, opts.Precision, "")
+	}
+	if r.Intn(4) > 0 {
+		opts = legal(r, m, opts)
 	}
 	var out []step
 	for _, p := range passes.Pipeline {
@@ -109,6 +112,26 @@ func sequence(r *rand.Rand) []step {
 		r.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
 	}
 	return out
+}
+
+// legal draws a number of ranks that the module can be split over, a grid of ranks where there is one.
+func legal(r *rand.Rand, m *ir.Module, opts passes.Options) passes.Options {
+	var degrees, grids []int
+	for _, d := range passes.Degrees(m, opts, 16)[1:] {
+		if d.Legal {
+			degrees = append(degrees, d.TP)
+		}
+		if d.Legal && d.Grid != "" {
+			grids = append(grids, d.TP)
+		}
+	}
+	switch {
+	case len(grids) > 0 && r.Intn(2) == 0:
+		opts.TP = drawn(r, grids...)
+	case len(degrees) > 0:
+		opts.TP = drawn(r, degrees...)
+	}
+	return opts
 }
 
 func drawn[T any](r *rand.Rand, list ...T) T { return list[r.Intn(len(list))] }
@@ -127,7 +150,7 @@ func (p *problem) Error() string { return p.kind + ": " + p.text }
 // check grows the module of a seed and takes it through the seed's passes.
 func check(seed int64, tally map[string]int) *problem {
 	m := grow(seed)
-	return walk(m, seed, sequence(rand.New(rand.NewSource(seed))), tally)
+	return walk(m, seed, sequence(rand.New(rand.NewSource(seed)), m), tally)
 }
 
 // walk takes a module through passes; the module itself stays as it is.
@@ -171,7 +194,7 @@ func walk(m *ir.Module, seed int64, steps []step, tally map[string]int) *problem
 		}
 		was = is
 	}
-	for _, f := range w.Funcs {
+	for _, f := range w.Inline().Funcs {
 		for _, in := range f.Body {
 			tally["op "+in.Name()]++
 		}
