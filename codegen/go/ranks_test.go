@@ -72,7 +72,11 @@ func TestRanksMatchRecordedResults(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%s", name, grid), func(t *testing.T) {
 				g := goldens.Open(t, name)
 				program := build(t, shard(t, g.Module(t, nil), grid), nil)
-				for _, run := range []string{"batch", "long"} {
+				runs := []string{"batch"}
+				if grid.scores == passes.Split { // of each kind of grid one shows every value of a long run
+					runs = []string{"long"}
+				}
+				for _, run := range runs {
 					checkRun(t, g, program, run)
 				}
 				fed := g.Tokens(t, "greedy.fed")
