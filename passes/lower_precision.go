@@ -3,6 +3,7 @@ package passes
 import (
 	"fmt"
 
+	"flagc/internal/diag"
 	"flagc/ir"
 	"flagc/ir/ops"
 	"flagc/targets"
@@ -22,6 +23,9 @@ func lowerPrecision(m *ir.Module, opts Options) error {
 	rule, ok := policies[policy]
 	if !ok {
 		return fmt.Errorf("unknown precision policy %q", policy)
+	}
+	if err := rule.tears(m); err != nil {
+		return err
 	}
 	stored := map[*ir.Weight]ir.Elem{}
 	for _, set := range m.Params {
@@ -67,13 +71,36 @@ var policies = map[targets.Policy]policy{
 }
 
 // store changes a weight's encoding.
-func (p policy) store(w *ir.Weight) {
-	switch w.Value.Type.Elem {
+func (p policy) store(w *ir.Weight) { w.Value.Type.Elem = p.kept(w) }
+
+// kept is the encoding that a weight is kept in.
+func (p policy) kept(w *ir.Weight) ir.Elem {
+	switch e := w.Value.Type.Elem; e {
 	case fp4:
-		w.Value.Type.Elem = p.fp4
+		return p.fp4
 	case fp8:
-		w.Value.Type.Elem = p.fp8
+		return p.fp8
+	default:
+		return e
 	}
+}
+
+// tears refuses scale blocks that a weight had not when it was split: its parts need not end where they do.
+func (p policy) tears(m *ir.Module) error {
+	var all []*diag.Diagnostic
+	for _, set := range m.Params {
+		for _, w := range set.Weights {
+			if to := p.kept(w); to != w.Value.Type.Elem && to.IsQuantised() && w.Value.Type.IsSplit() {
+				d := diag.New(w.Value.Span, "precision1", "$%s is split over ranks already: its parts need not end where blocks of %s do",
+					w.Value.Name, to)
+				all = append(all, d.WithHelp("run lower-precision before shard"))
+			}
+		}
+	}
+	if all == nil {
+		return nil
+	}
+	return &diag.Errors{Items: all}
 }
 
 // rememberEncodings notes how the checkpoint encodes what is now encoded otherwise.

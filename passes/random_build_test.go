@@ -27,11 +27,11 @@ var sizes = []struct {
 	name      string
 	even, odd []int
 }{
-	{"D", []int{64, 128, 256}, []int{32, 64, 96, 128}}, {"F", []int{64, 128, 256}, []int{8, 24, 32, 64, 96}},
-	{"Q", []int{32, 64}, []int{12, 32, 64, 128}}, {"H", []int{4, 8, 8, 16}, []int{2, 3, 4, 6, 8, 12, 16}},
-	{"d", []int{8, 16, 32}, []int{4, 8, 16, 32, 64}}, {"R", []int{16, 32, 64}, []int{4, 6, 8, 32, 64, 128}},
-	{"I", []int{4, 8, 16}, []int{1, 2, 3, 4, 6, 8, 16}}, {"c", []int{4, 8, 32}, []int{4, 8, 32}},
-	{"V", []int{16, 48, 64}, []int{7, 12, 16, 48, 64}}, {"E", []int{4, 8, 16}, []int{2, 3, 4, 6, 8, 16}},
+	{"D", []int{32, 64, 64, 128}, []int{32, 64, 96}}, {"F", []int{64, 64, 128, 256}, []int{8, 24, 32, 64, 96}},
+	{"Q", []int{32, 64}, []int{12, 32, 64, 128}}, {"H", []int{8, 8, 16}, []int{2, 3, 4, 6, 8, 12, 16}},
+	{"d", []int{8, 8, 16, 32}, []int{4, 8, 16, 32}}, {"R", []int{16, 32, 64}, []int{4, 6, 8, 32, 64}},
+	{"I", []int{8, 16}, []int{1, 2, 3, 4, 6, 8, 16}}, {"c", []int{4, 8, 32}, []int{4, 8, 32}},
+	{"V", []int{16, 48, 64}, []int{7, 12, 16, 48, 64}}, {"E", []int{8, 8, 16}, []int{2, 3, 4, 6, 8}},
 	{"K", []int{1, 2, 3}, []int{1, 2, 3}}, {"W", []int{2, 3, 4, 8}, []int{2, 3, 4, 8}}, {"hc", []int{2, 4}, []int{1, 2, 3, 4}},
 }
 
@@ -64,7 +64,7 @@ func grow(seed int64) *ir.Module {
 // functions grows the layers, then what calls them.
 func (g *grower) functions() {
 	layers := map[ir.Mode][]*ir.Func{}
-	for i := range g.Intn(4) {
+	for i := range g.Intn(3) {
 		set := &ir.Params{Name: fmt.Sprintf("layer%d", i)}
 		for j := range 1 + g.Intn(2) {
 			set.Instances = append(set.Instances, fmt.Sprintf("layers%d.%d", i, j))
@@ -163,7 +163,7 @@ func (g *grower) function(set *ir.Params, name string, mode ir.Mode, args []ir.T
 		b.some(g.Intn(3))
 		b.calls(callee)
 	}
-	b.some(2 + g.Intn(8))
+	b.some(1 + g.Intn(7))
 	b.end()
 	g.m.Funcs = append(g.m.Funcs, f)
 	return f
@@ -297,7 +297,7 @@ func (b *body) record(in *ir.Instr) {
 		}
 		b.add(r)
 	}
-	if b.Intn(8) == 0 {
+	if b.Intn(8) == 0 && len(in.Results) > 0 {
 		b.traces++
 		in.Trace = fmt.Sprintf("t%d", b.traces)
 	}

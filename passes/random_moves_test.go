@@ -70,7 +70,7 @@ var (
 func (b *body) matrix(k ir.Dim) ir.Elem {
 	n, _ := k.Size.IsConst()
 	e := oneOf(b.grower, bf16, bf16, f32, fp8, fp8, fp8, fp4)
-	if e == fp4 && n%32 != 0 || e == fp8 && b.even && b.Intn(4) > 0 {
+	if e == fp4 && n%32 != 0 || e.IsQuantised() && b.even && b.Intn(10) > 0 {
 		return bf16
 	}
 	return e
@@ -306,7 +306,7 @@ func (b *body) maybe(x *ir.Value) *ir.Value {
 }
 
 func (b *body) simulate() {
-	x := b.pick(isBF16)
+	x := b.pick(func(v *ir.Value) bool { return isBF16(v) && width(v) > 0 })
 	if b.Intn(2) == 0 {
 		b.op(ops.FP4QuantSim, ir.Attrs{{Name: "block", Value: oneOf(b.grower, 4, 32)}}, x)
 		return

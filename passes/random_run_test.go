@@ -3,6 +3,7 @@ package passes_test
 import (
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math"
 	"math/rand"
 	"slices"
@@ -18,7 +19,10 @@ import (
 //
 // Values have few bits, so that a sum of products is exact in float64 in any order, and equal bits can be asked for
 // however many ranks share a sum.
-type served int64
+type served struct {
+	seed int64
+	have map[string]*ir.Tensor // by name and encoding
+}
 
 func (s served) Tensor(instance string, w *ir.Weight) (*ir.Tensor, error) {
 	whole := w.Value.Type.Whole()
@@ -27,16 +31,26 @@ func (s served) Tensor(instance string, w *ir.Weight) (*ir.Tensor, error) {
 		return nil, err
 	}
 	name := ir.Join(instance, w.Tensor)
-	r := source(int64(s), name)
-	t := ir.NewTensor(w.Encoding(), shape)
+	key := name + " " + whole.Elem.String() + " in " + w.Encoding().String()
+	if t := s.have[key]; t != nil {
+		return t, nil
+	}
+	t, err := s.tensor(name, w, shape)
+	s.have[key] = t
+	return t, err
+}
+
+func (s served) tensor(name string, w *ir.Weight, shape []int) (t *ir.Tensor, err error) {
+	r := source(s.seed, name)
+	t = ir.NewTensor(w.Encoding(), shape)
 	if t.I != nil {
 		fillTable(t, r, name)
 		return t, nil
 	}
-	blocks(t, w, func(_ ir.Elem, block []*float64) { fillBlock(t.Elem, block, r) })
+	blocks(t, w, func(_ ir.Elem, block []float64) { fillBlock(t.Elem, block, r) })
 	kept := *t
-	kept.Elem = whole.Elem
-	blocks(&kept, w, func(e ir.Elem, block []*float64) {
+	kept.Elem = w.Value.Type.Elem
+	blocks(&kept, w, func(e ir.Elem, block []float64) {
 		if !holds(e, block) && err == nil {
 			err = fmt.Errorf("%s is kept as %s, which does not hold its values in %s", name, e, t.Elem)
 		}
@@ -64,30 +78,38 @@ func fillTable(t *ir.Tensor, r *rand.Rand, name string) {
 }
 
 // blocks visits the scale blocks of a stored weight: rows are all leading axes together, except that every tensor of
-// a row of tensors has blocks of its own. A plain element is a block.
-func blocks(t *ir.Tensor, w *ir.Weight, visit func(ir.Elem, []*float64)) {
+// a row of tensors has blocks of its own. A plain weight is one block.
+func blocks(t *ir.Tensor, w *ir.Weight, visit func(ir.Elem, []float64)) {
 	cols := t.Dim(-1)
 	rows := t.Len() / cols / w.Count()
-	high, wide := max(1, t.Elem.Rows), max(1, t.Elem.Cols)
+	if !t.Elem.IsQuantised() {
+		visit(t.Elem, t.F)
+		return
+	}
+	high, wide := t.Elem.Rows, t.Elem.Cols
+	var block []float64
 	for one := range w.Count() {
 		for top := 0; top < rows; top += high {
 			for left := 0; left < cols; left += wide {
-				var block []*float64
+				block = block[:0]
+				right := min(cols, left+wide)
 				for i := top; i < min(rows, top+high); i++ {
-					for j := left; j < min(cols, left+wide); j++ {
-						block = append(block, &t.F[(one*rows+i)*cols+j])
-					}
+					block = append(block, t.F[(one*rows+i)*cols:][left:right]...)
 				}
 				visit(t.Elem, block)
+				for i := top; i < min(rows, top+high); i++ {
+					block = block[copy(t.F[(one*rows+i)*cols:][left:right], block):]
+				}
 			}
 		}
 	}
 }
 
 // fillBlock draws values of at most eight bits, and of an encoding's codes times one scale where there is one.
-func fillBlock(e ir.Elem, block []*float64, r *rand.Rand) {
+func fillBlock(e ir.Elem, block []float64, r *rand.Rand) {
 	scale := math.Ldexp(1, -5-r.Intn(2))
-	for _, v := range block {
+	for i := range block {
+		v := &block[i]
 		switch e.DType {
 		case ir.FP4:
 			*v = formats.RoundE2M1(float64(r.Intn(13)-6)) * scale
@@ -100,10 +122,10 @@ func fillBlock(e ir.Elem, block []*float64, r *rand.Rand) {
 }
 
 // holds reports whether an encoding has every value of a block.
-func holds(e ir.Elem, block []*float64) bool {
+func holds(e ir.Elem, block []float64) bool {
 	top := 0.0
 	for _, v := range block {
-		top = math.Max(top, math.Abs(*v))
+		top = math.Max(top, math.Abs(v))
 	}
 	round, most := formats.RoundBF16, math.Inf(1)
 	switch e.DType {
@@ -118,7 +140,7 @@ func holds(e ir.Elem, block []*float64) bool {
 	if top > 0 && !math.IsInf(most, 1) {
 		scale = math.Exp2(math.Ceil(math.Log2(top / most)))
 	}
-	return !slices.ContainsFunc(block, func(v *float64) bool { return round(*v/scale)*scale != *v })
+	return !slices.ContainsFunc(block, func(v float64) bool { return round(v/scale)*scale != v })
 }
 
 // outcome is every result and every traced value of a run, by step and name.
@@ -128,12 +150,13 @@ type outcome map[string]*ir.Tensor
 var entries = []string{"main", "draft"}
 
 // run computes a prompt and two further tokens from clean states, with inputs that follow from the seed.
-func run(m *ir.Module, seed int64) (out outcome, err error) {
+func run(m *ir.Module, w served) (out outcome, err error) {
+	seed := w.seed
 	r := source(seed, "run")
 	batch, prompt := 1+r.Intn(2), 1+r.Intn(6)
 	out = outcome{}
 	step := ""
-	machine, err := eval.New(m, served(seed), eval.Options{Batch: batch, MaxSeq: prompt + 2 + r.Intn(3), Threads: 1,
+	machine, err := eval.New(m, w, eval.Options{Batch: batch, MaxSeq: prompt + 2 + r.Intn(3), Threads: 1,
 		Trace: func(name string, t *ir.Tensor) { out[step+" !"+name] = t.Clone() }})
 	if err != nil {
 		return nil, err
@@ -181,42 +204,28 @@ func inputs(m *ir.Module, f *ir.Func, r *rand.Rand, env ir.Env) []*ir.Tensor {
 	return out
 }
 
-// differs says where two runs part; "" where they are equal. Numbers are compared by equality, so that zeros of
-// either sign are equal (a sum over ranks has no negative zero), and one that is no number equals itself.
-func differs(was, is outcome, seen map[string]ir.Type) string {
-	for _, name := range names(was) {
-		if is[name] == nil {
-			return name + " is missing"
+// onRank0 is what the first rank would trace of the values of a whole run; results are whole on every rank.
+func onRank0(whole, rank outcome, seen map[string]ir.Type) outcome {
+	out := maps.Clone(whole)
+	for name, t := range whole {
+		at := strings.LastIndexByte(name, '!')
+		if at < 0 || rank[name] == nil {
+			continue
 		}
-		want := was[name]
-		if at := strings.LastIndexByte(name, '!'); at >= 0 {
-			t := seen[name[max(at, strings.LastIndexByte(name, '.'))+1:]]
-			want = ofRank0(want, t)
-			if t.Partial == ir.PartialOne {
-				want = where(want, is[name])
+		of := seen[name[max(at, strings.LastIndexByte(name, '.'))+1:]]
+		for axis, d := range of.Dims {
+			if d.Split > 0 {
+				t = eval.Cut(t, axis, 0, d.Split)
 			}
 		}
-		if text := unequal(want, is[name]); text != "" {
-			return name + ": " + text
+		if out[name] = t; of.Partial == ir.PartialOne {
+			out[name] = where(t, rank[name])
 		}
 	}
-	if len(is) != len(was) {
-		return fmt.Sprintf("%d values were seen, now %d", len(was), len(is))
-	}
-	return ""
+	return out
 }
 
-// ofRank0 is the part of a value that rank 0 has: traces show what one rank has.
-func ofRank0(t *ir.Tensor, of ir.Type) *ir.Tensor {
-	for axis, d := range of.Dims {
-		if d.Split > 0 {
-			t = eval.Cut(t, axis, 0, d.Split)
-		}
-	}
-	return t
-}
-
-// where is what rank 0 has of a value whose elements are on one rank each: the element, or zero.
+// where is what one rank has of a value whose elements are on one rank each: the element, or zero.
 func where(whole, part *ir.Tensor) *ir.Tensor {
 	out := whole.Clone()
 	for i := range out.F {
@@ -225,6 +234,23 @@ func where(whole, part *ir.Tensor) *ir.Tensor {
 		}
 	}
 	return out
+}
+
+// differs says where two runs part; "" where they are equal. Numbers are compared by equality, so that zeros of
+// either sign are equal (a sum over ranks has no negative zero), and one that is no number equals itself.
+func differs(was, is outcome) string {
+	for _, name := range slices.Sorted(maps.Keys(was)) {
+		if is[name] == nil {
+			return name + " is missing"
+		}
+		if text := unequal(was[name], is[name]); text != "" {
+			return name + ": " + text
+		}
+	}
+	if len(is) != len(was) {
+		return fmt.Sprintf("%d values were seen, now %d", len(was), len(is))
+	}
+	return ""
 }
 
 func unequal(a, b *ir.Tensor) string {
@@ -242,15 +268,6 @@ func unequal(a, b *ir.Tensor) string {
 		}
 	}
 	return ""
-}
-
-func names(o outcome) []string {
-	var list []string
-	for name := range o {
-		list = append(list, name)
-	}
-	slices.Sort(list)
-	return list
 }
 
 // traced is the type of every value that a module traces, by the last word of its name, which is unique.

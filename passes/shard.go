@@ -26,7 +26,7 @@ func shard(m *ir.Module, opts Options) error {
 	if err != nil {
 		return err
 	}
-	return newSharder(m, opts.TP, best).module()
+	return best.sharder(m, opts.TP).module()
 }
 
 // illegal is the error for a number of ranks that no layout allows: every reason, and the degrees next to it.
@@ -68,7 +68,11 @@ type sharder struct {
 	clashes []string
 	uses    map[*ir.Value][]use
 	of      map[*ir.Value]*ir.Weight
-	split   map[*ir.Value]bool // weights to be split along their first axis
+	split   map[*ir.Value]bool      // weights to be split along their first axis
+	planned []candidate             // the same, with what their axes pass
+	stay    map[string]bool         // weights that a plan leaves whole, by key
+	taken   map[*ir.Value]*ir.Instr // weights that are whole, with an instruction that relies on it
+	clash   *ir.Instr               // where rewriting failed
 }
 
 // The axes of a grid of ranks: those of one group share an o-group, and have a lane each.
@@ -86,7 +90,7 @@ type use struct {
 
 func newSharder(m *ir.Module, n int, layout Layout) *sharder {
 	s := &sharder{m: m, n: n, layout: layout, uses: map[*ir.Value][]use{}, of: map[*ir.Value]*ir.Weight{},
-		split: map[*ir.Value]bool{}}
+		split: map[*ir.Value]bool{}, taken: map[*ir.Value]*ir.Instr{}}
 	for _, set := range m.Params {
 		for _, w := range set.Weights {
 			s.of[w.Value] = w
@@ -122,8 +126,9 @@ func (s *sharder) mesh() ir.Mesh {
 // module rewrites all functions into the program of a rank.
 func (s *sharder) module() error {
 	for _, c := range s.follow() {
-		if s.layout.splits(c.kind) {
+		if s.layout.splits(c.kind) && !s.stay[c.key] {
 			s.split[c.weight.Value] = true
+			s.planned = append(s.planned, c)
 		}
 	}
 	s.m.Mesh = s.mesh()
@@ -138,8 +143,10 @@ func (s *sharder) module() error {
 // candidate is a weight that can be split along its first axis.
 type candidate struct {
 	weight *ir.Weight
+	key    string // of the weight, the same in copies of the module
 	kind   kind
-	found  []string // what is against this number of ranks
+	found  []string           // what is against this number of ranks
+	passes map[*ir.Instr]bool // what its axis passes, or ends in
 }
 
 // follow looks at every weight. The first round finds the axis, if any, that makes the ranks a grid.
@@ -156,10 +163,10 @@ func (s *sharder) round() []candidate {
 			if len(v.Type.Dims) == 0 || len(s.uses[v]) == 0 || s.grid != nil && sameAxis(v.Type.Dims[0], *s.grid) {
 				continue // an axis of the grid is split with what it is multiplied with
 			}
-			p := &path{sharder: s}
+			p := &path{sharder: s, passes: map[*ir.Instr]bool{}}
 			if p.value(v, place{}) {
 				p.stored(w, 0, "")
-				out = append(out, candidate{w, p.kind, p.found})
+				out = append(out, candidate{w, set.Name + "$" + v.Name, p.kind, p.found, p.passes})
 			}
 		}
 	}

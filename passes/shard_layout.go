@@ -157,19 +157,17 @@ func needed(all []Reason) []Reason {
 	return out
 }
 
-// cheapest takes the layout with the shortest time for a decoded token; of equals the first.
-func cheapest(m *ir.Module, layouts []Layout, opts Options) (Layout, error) {
-	best, least := layouts[0], 0.0
-	if len(layouts) == 1 {
-		return best, nil
-	}
+// cheapest plans the layout with the shortest time for a decoded token; of equals the first.
+func cheapest(m *ir.Module, layouts []Layout, opts Options) (plan, error) {
+	var best plan
+	least := 0.0
 	for i, l := range layouts {
-		try := m.Clone()
-		if err := newSharder(try, opts.TP, l).module(); err != nil {
+		p, try, err := settle(m, opts.TP, l)
+		if err != nil {
 			return best, err
 		}
 		if t := decodeTime(try, opts); i == 0 || t < least {
-			best, least = l, t
+			best, least = p, t
 		}
 	}
 	return best, nil

@@ -14,6 +14,7 @@ type path struct {
 	found    []string // reasons against it
 	anchored bool     // it passed a product of two values, such as attention
 	kind     kind
+	passes   map[*ir.Instr]bool
 }
 
 // place is where a split axis is and which ranks have its parts. Where a group's ranks divide its work further,
@@ -59,6 +60,7 @@ func (p *path) reason(format string, args ...any) {
 // through follows an axis of one operand through an instruction.
 func (p *path) through(u use, at place) bool {
 	in, v := u.in, u.in.Args[u.operand]
+	p.passes[in] = true
 	if in.Op == ops.ViewAs {
 		return p.view(in, v, at)
 	}
@@ -227,9 +229,15 @@ func hasMatrix(in *ir.Instr) bool {
 }
 
 // stored demands that the part of a quantised weight ends where its scale blocks end: blocks of rows for an axis
-// that rows count, blocks of columns for the last.
+// that rows count, blocks of columns for the last. That holds for the checkpoint's blocks and for those of the encoding
+// that the weight is kept in.
 func (p *path) stored(w *ir.Weight, axis int, over string) {
-	elem, shape := w.Encoding(), w.Stored()
+	p.blocks(w, w.Encoding(), axis, over)
+	p.blocks(w, w.Value.Type.Elem, axis, over)
+}
+
+func (p *path) blocks(w *ir.Weight, elem ir.Elem, axis int, over string) {
+	shape := w.Stored()
 	if !elem.IsQuantised() || w.IsMany() && axis == 0 {
 		return
 	}

@@ -17,6 +17,7 @@ func (s *sharder) function(f *ir.Func) error {
 	f.Body = nil
 	for _, in := range body {
 		if err := r.instr(in); err != nil {
+			s.clash = in
 			return fmt.Errorf("%w (line %d)", err, in.Span.Line)
 		}
 	}
@@ -68,7 +69,9 @@ func (r *rewrite) instr(in *ir.Instr) error {
 	if err := r.gatherGroup(in); err != nil {
 		return err
 	}
-	r.weights(in)
+	if err := r.weights(in); err != nil {
+		return err
+	}
 	if err := r.types(in); err != nil {
 		return err
 	}
@@ -130,8 +133,8 @@ func (r *rewrite) replace(v, w *ir.Value) {
 }
 
 // weights gives the instruction's weights their split types: those of the plan along their first axis, others
-// along the axes that another operand has split.
-func (r *rewrite) weights(in *ir.Instr) {
+// along the axes that another operand has split. What an instruction has taken whole stays so.
+func (r *rewrite) weights(in *ir.Instr) error {
 	for i, a := range in.Args {
 		if a == nil || a.Kind != ir.WeightValue || a.Type.IsSplit() {
 			continue
@@ -154,7 +157,14 @@ func (r *rewrite) weights(in *ir.Instr) {
 				}
 			}
 		}
+		switch {
+		case !a.Type.IsSplit():
+			r.taken[a] = in
+		case r.taken[a] != nil:
+			return fmt.Errorf("%s is split in %q, but whole in %q", a.Ref(), in, r.taken[a])
+		}
 	}
+	return nil
 }
 
 func splitAxis(v *ir.Value, axis, n int, over string) {
@@ -173,6 +183,9 @@ func (r *rewrite) types(in *ir.Instr) error {
 		types, err := in.Op.Infer(in.Args, in.Attrs, r.m.Names(), want)
 		if err == nil {
 			for i, t := range types {
+				if text := r.m.Mesh.Check(t); text != "" {
+					return fmt.Errorf("%s: %s", in.Results[i].Ref(), text)
+				}
 				in.Results[i].Type = t
 			}
 			return nil

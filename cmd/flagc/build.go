@@ -31,8 +31,9 @@ func (a *app) build() *cobra.Command {
 		Long: `Writes a build: build.json (what was built from what), ir/ (the IR after every stage), host/ (a Go program that
 needs nothing but the Go toolchain), weights.json (every tensor that the program reads). Two builds of the same
 input are byte-identical. An earlier build at DIR is replaced as a whole; any other folder is left alone.`,
-		Example: "  flagc build deepseek-v4-nano --target cpu -o build\n  flagc build deepseek-v4 --config config.json -o build",
-		Args:    exactly(1, "one MODEL"),
+		Example: "  flagc build deepseek-v4-nano --target cpu -o build\n  flagc build deepseek-v4-nano --tp 2 -o build\n" +
+			"  flagc build deepseek-v4 --config config.json -o build",
+		Args: exactly(1, "one MODEL"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if out == "" {
 				return usageError{fmt.Errorf("-o is missing: name the folder to write")}
@@ -178,12 +179,9 @@ func swapIn(tmp, out string) error {
 	return os.RemoveAll(old)
 }
 
-// stored refuses what programs cannot do yet: more ranks than one, and weights that are not read as the
-// checkpoint stores them, since the program maps the checkpoint's own files.
+// stored refuses what programs cannot do yet: weights that are not read as the checkpoint stores them, since the
+// program maps the checkpoint's own files.
 func stored(m *model) error {
-	if m.opts.TP > 1 {
-		return fmt.Errorf("cannot build for %d ranks: programs run on one yet; ir and eval take every legal degree", m.opts.TP)
-	}
 	for _, set := range m.module.Params {
 		for _, w := range set.Weights {
 			if w.From != (ir.Elem{}) {
@@ -228,8 +226,8 @@ func buildFiles(m *model) (map[string][]byte, *buildInfo, error) {
 	return files, info, nil
 }
 
-// planned is one tensor of weights.json. Until a pass changes storage or layout, a program reads the
-// checkpoint's own tensors whole.
+// planned is one tensor of weights.json. Until a pass changes storage or layout, a program reads the checkpoint's own
+// tensors: whole, or of split ones each rank its part.
 type planned struct {
 	Name  string `json:"name"`
 	DType string `json:"dtype"`

@@ -72,12 +72,13 @@ type generator struct {
 	attrConst map[string]string     // "op.attribute" → constant
 	ropes     []rope
 	helpers   map[string]bool
+	comms     map[string]comm // by the axis of the mesh, "" for all ranks; empty for a program on one rank
 }
 
 // reserved are the names that every program uses for itself: in the package, as fields of Model, and in functions.
 var reserved = []string{"Model", "call", "load", "main", "rec", "batch", "maxSeq", "arenas", "temporaries",
 	"b", "s", "p", "m", "l", "t", "at", "i", "w", "a", "x", "sigmoid", "silu", "softplus",
-	"cpu", "host", "math", "formats"}
+	"cpu", "host", "math", "formats", "collective", "mesh", "Ranks"}
 
 func newGenerator(m *ir.Module, opts Options) (*generator, error) {
 	g := &generator{m: m, opts: opts, rules: rules, top: newScope(reserved...),
@@ -92,6 +93,7 @@ func newGenerator(m *ir.Module, opts Options) (*generator, error) {
 		}
 		g.sizes.consts[d.Name] = g.top.name(want)
 	}
+	g.nameComms()
 	g.nameFunctions()
 	for _, p := range m.Params {
 		s, err := g.newSet(p)
@@ -167,6 +169,9 @@ func (g *generator) locals() *scope {
 	for _, c := range g.sizes.consts {
 		taken = append(taken, c)
 	}
+	for _, c := range g.comms {
+		taken = append(taken, c.size)
+	}
 	return newScope(taken...)
 }
 
@@ -183,7 +188,7 @@ func (g *generator) collectAttributes() {
 	values := map[string][]any{}
 	for _, f := range g.m.Funcs {
 		for _, in := range f.Body {
-			if in.Op == nil || in.Op == ops.Rope {
+			if in.Op == nil || in.Op == ops.Rope || in.Op.Class == ir.Collective {
 				continue
 			}
 			for _, a := range in.Attrs {
@@ -263,6 +268,9 @@ func (g *generator) files() ([]*file, error) {
 	}
 	if len(g.helpers) > 0 {
 		list = append(list, g.helpersFile())
+	}
+	if g.m.Mesh.Ranks() > 1 {
+		list = append(list, g.ranksFile())
 	}
 	return append(list, functions...), nil
 }

@@ -201,7 +201,7 @@ func (fr *frame) instr(in *ir.Instr) (err error) {
 	for i, v := range in.Results {
 		fr.values[v] = results[i]
 	}
-	if in.Trace != "" && fr.m.opts.Trace != nil {
+	if in.Trace != "" && len(results) > 0 && fr.m.opts.Trace != nil {
 		fr.m.opts.Trace(ir.Join(fr.instance, in.Trace), results[0][0])
 	}
 	return nil
