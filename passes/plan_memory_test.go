@@ -281,9 +281,10 @@ func TestReport(t *testing.T) {
 
 // TestStalePlansAreDropped holds that a pass which changes a planned module takes the plan away.
 func TestStalePlansAreDropped(t *testing.T) {
-	m := planned(t, "deepseek-v4-nano", passes.Options{})
-	p, _ := passes.Find("lower-precision")
-	_, err := passes.Apply(m, passes.Options{Target: targets.CPU, Precision: targets.PolicyBF16}, []passes.Pass{p})
+	m := elaborate(t, "deepseek-v4-nano")
+	plan, _ := passes.Find("plan-memory")
+	lower, _ := passes.Find("lower-precision")
+	_, err := passes.Apply(m, passes.Options{Target: targets.CPU, Precision: targets.PolicyBF16}, []passes.Pass{plan, lower})
 	require.NoError(t, err)
 	require.Nil(t, m.Memory)
 	require.NoError(t, m.Verify())
