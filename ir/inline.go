@@ -2,14 +2,14 @@ package ir
 
 // Inline returns the module without kernels: in the place of each launch stand the kernel's instructions, each with
 // the launch in From. What the functions compute, their traces and the names of values that launches yield are the
-// same; a value inside a kernel keeps its name where that is free. Parameter sets are shared with m, and m itself is
-// returned if it has no kernels.
+// same; a value inside a kernel keeps its name where that is free. A plan of memory is left out, since it was made for
+// launches. Parameter sets are shared with m, and m itself is returned if it has no kernels.
 func (m *Module) Inline() *Module {
 	if len(m.Kernels) == 0 {
 		return m
 	}
 	out := *m
-	out.Kernels, out.Funcs = nil, make([]*Func, len(m.Funcs))
+	out.Kernels, out.Funcs, out.Memory = nil, make([]*Func, len(m.Funcs)), nil
 	in := inliner{funcs: map[*Func]*Func{}}
 	for i, f := range m.Funcs {
 		out.Funcs[i] = &Func{}
@@ -30,8 +30,14 @@ type inliner struct {
 func (x *inliner) function(f *Func) {
 	n := x.funcs[f]
 	*n = *f
-	n.Body = nil
-	x.now, x.b = map[*Value]*Value{}, NewBuilder(nil, n)
+	n.Body, n.Calls, n.Args = nil, Frame{}, make([]*Value, len(f.Args))
+	x.now = map[*Value]*Value{}
+	for i, a := range f.Args {
+		c := *a
+		c.Place = Place{}
+		n.Args[i], x.now[a] = &c, &c
+	}
+	x.b = NewBuilder(nil, n)
 	for _, in := range f.Body {
 		for _, r := range in.Results {
 			x.b.used[r.Name] = true

@@ -18,7 +18,7 @@ import (
 // fused elaborates a model and takes it through the whole pipeline.
 func fused(t *testing.T, name string, opts passes.Options) *ir.Module {
 	m := elaborate(t, name)
-	_, err := passes.Run(m, opts, "")
+	_, err := passes.Run(m, opts, "fuse")
 	require.NoError(t, err)
 	return m
 }
@@ -26,7 +26,7 @@ func fused(t *testing.T, name string, opts passes.Options) *ir.Module {
 // TestFuse holds the launches of one kind of layer and their kernels, on one rank and on eight.
 func TestFuse(t *testing.T) {
 	for name, tp := range map[string]int{"one": 1, "eight": 8} {
-		m := fused(t, "deepseek-v4-flash", passes.Options{Target: targets.CPU, TP: tp})
+		m := fused(t, "deepseek-v4-flash", passes.Options{Target: targets.CPU, TP: tp, Scores: passes.Whole})
 		f := m.Func("block_csa.decode")
 		text := f.Print(m)
 		var shown []*ir.Func
@@ -50,7 +50,7 @@ func TestFusedTextReadsBack(t *testing.T) {
 		require.NoError(t, read.Verify())
 		require.Equal(t, m.String(), read.String())
 		require.Equal(t, m.String(), m.Clone().String())
-		again, err := passes.Run(read, opts, "")
+		again, err := passes.Run(read, opts, "fuse")
 		require.NoError(t, err)
 		require.Equal(t, again[0].Text, again[len(again)-1].Text)
 	}
@@ -100,7 +100,7 @@ func TestLaunchesPerLayer(t *testing.T) {
 		{8, map[string]int{"block_swa_hash": 10, "block_hca": 11, "block_csa": 13, "block_csa_hash": 12, "main": 4},
 			map[string]int{"block_swa_hash": 2, "block_hca": 2, "block_csa": 2, "block_csa_hash": 2, "main": 2}, 516, 88},
 	} {
-		m := fused(t, "deepseek-v4-flash", passes.Options{Target: targets.CPU, TP: c.tp})
+		m := fused(t, "deepseek-v4-flash", passes.Options{Target: targets.CPU, TP: c.tp, Scores: passes.Whole})
 		counts := passes.CountLaunches(m)
 		for _, f := range counts.Functions {
 			kind := strings.TrimSuffix(f.Function, ".decode")
@@ -155,7 +155,7 @@ func TestTail(t *testing.T) {
 // kernel changes, and no product needs another's result.
 func TestNothingIsReadWhereItIsWritten(t *testing.T) {
 	for _, tp := range []int{1, 8} {
-		m := fused(t, "deepseek-v4-flash", passes.Options{Target: targets.CPU, TP: tp})
+		m := fused(t, "deepseek-v4-flash", passes.Options{Target: targets.CPU, TP: tp, Scores: passes.Whole})
 		for _, k := range m.Kernels {
 			behind, written := map[*ir.Value]bool{}, map[*ir.Value]bool{}
 			for _, in := range k.Body {
