@@ -15,7 +15,8 @@
 //	[mesh1]  types split axes over ranks that the mesh has, over each once
 //	[mesh2]  a collective names a communicator of the mesh
 //	[call1]  a call names a function of the module, fits its parameters, and stands at an instance of its parameter set
-//	[call2]  one function calls at most one function at each instance, so that a state has one history
+//	[call2]  one function calls at most one function at each instance, so that a state has one
+//	         history; a function that it calls at its own instance uses none of its states
 //	[param1] tensor names of the checkpoint are unique over all parameter sets and instances
 //	[kern1]  a kernel holds ops alone, on its arguments and on each other; what it yields is computed in it
 //	[kern2]  a kernel is built round instructions of its own

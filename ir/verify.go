@@ -170,6 +170,7 @@ func (v *verifier) call(in *Instr, at map[string]bool) {
 		v.report(in, "call2", "the instance %q is called twice", in.At)
 	}
 	at[in.At] = true
+	v.shared(in)
 	if f.Mode != v.fn.Mode || f == v.fn {
 		v.report(in, "call1", "a %s function cannot call %s", v.fn.Mode, f.FullName())
 	}
@@ -187,6 +188,37 @@ func (v *verifier) call(in *Instr, at map[string]bool) {
 			v.report(in, "call1", "result %s must be %s", r.Ref(), f.Results[i].Describe())
 		}
 	}
+}
+
+// shared holds [call2] where a function calls another at its own instance: a state that both use would have two
+// histories.
+func (v *verifier) shared(in *Instr) {
+	if in.At != "" || in.Callee.Params != v.fn.Params {
+		return
+	}
+	mine := usedStates(v.fn)
+	for _, s := range in.Callee.Params.States {
+		if mine[s.Value] && usedStates(in.Callee)[s.Value] {
+			v.report(in, "call2", "%s uses the state %s of its caller's own instance, and so does the caller", in.Callee.FullName(),
+				s.Value.Ref())
+		}
+	}
+}
+
+// usedStates are the states that a function reads or updates.
+func usedStates(f *Func) map[*Value]bool {
+	out := map[*Value]bool{}
+	for _, in := range f.Body {
+		for _, a := range in.Args {
+			if a != nil && a.Kind == StateValue {
+				out[a] = true
+			}
+		}
+	}
+	for _, u := range f.Updates {
+		out[u.State.Value] = true
+	}
+	return out
 }
 
 func (v *verifier) returns(f *Func) {

@@ -186,3 +186,37 @@ func FuzzParseModule(f *testing.F) {
 		require.Equal(t, printed, again.String())
 	})
 }
+
+// TestVerifyOneHistoryOfAState refuses a function that shares a state with the function that calls it at its own
+// instance: what the caller reads after the call would depend on when states are written.
+func TestVerifyOneHistoryOfAState(t *testing.T) {
+	const text = `module shared from "shared.flag"
+dims D=8 W=4
+
+params main {
+  state kv:    bf16[b, W, D] = 0
+  state other: bf16[b, W, D] = 0
+}
+
+func tail.decode(%x: bf16[b, s, D]) -> (bf16[b, W, D]) uses main {
+  %kv = ring_write &kv, %x {window=4} : bf16[b, W, D]
+  &kv <- %kv
+  return %kv
+}
+
+func main.decode(%x: bf16[b, s, D]) -> (bf16[b, W, D]) uses main {
+  %tail = call tail.decode %x : bf16[b, W, D]
+  %kv = ring_write &other, %x {window=4} : bf16[b, W, D]
+  &other <- %kv
+  return %tail
+}
+`
+	m, err := ir.ParseModule(text, "shared.ir", ops.All)
+	require.NoError(t, err)
+	require.NoError(t, m.Verify())
+	m, err = ir.ParseModule(strings.ReplaceAll(text, "&other", "&kv"), "shared.ir", ops.All)
+	require.NoError(t, err)
+	err = m.Verify()
+	require.ErrorContains(t, err, "tail.decode uses the state &kv of its caller's own instance, and so does the caller")
+	require.Contains(t, labels(err), "call2")
+}
