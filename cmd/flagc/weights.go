@@ -11,11 +11,11 @@ import (
 func (a *app) weights() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "weights",
-		Short: "Look after checkpoints: inspect, make",
+		Short: "Look after checkpoints: inspect, make, plan, convert, verify, release",
 		Args:  usageOnly,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.weightsInspect(), a.weightsMake())
+	cmd.AddCommand(a.weightsInspect(), a.weightsMake(), a.weightsPlan(), a.weightsConvert(), a.weightsVerify())
 	return cmd
 }
 
