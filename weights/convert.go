@@ -55,6 +55,7 @@ type converter struct {
 	lock    *os.File
 	journal *journal
 	in      map[string]inFile // by path
+	states  []sourceState     // of src.Files() when the conversion began
 	out     []outFile         // parallel to plan.Files
 	result  Converted
 }
@@ -176,6 +177,7 @@ func (c *converter) open() error {
 		}
 		head.Source = append(head.Source, sourceState{filepath.Base(f.Path()), info.Size(), info.ModTime().UnixNano()})
 	}
+	c.states = head.Source
 	var err error
 	if c.journal, err = openJournal(c.sys, filepath.Join(c.work, journalName), head); err != nil {
 		return fmt.Errorf("cannot go on in %s: %w; remove that folder to begin anew", c.work, err)
@@ -237,17 +239,18 @@ func (c *converter) room() error {
 
 // unchanged fails if a file of the source is not what it was when the conversion began.
 func (c *converter) unchanged() error {
-	for path, in := range c.in {
-		before, err := in.Stat()
+	for i, f := range c.src.Files() {
+		path, before := f.Path(), c.states[i]
+		opened, err := c.in[path].Stat()
 		if err != nil {
 			return err
 		}
 		now, err := os.Stat(path)
-		if err == nil && (!os.SameFile(before, now) || before.Size() != now.Size() || !before.ModTime().Equal(now.ModTime())) {
+		if err == nil && (!os.SameFile(opened, now) || now.Size() != before.Bytes || now.ModTime().UnixNano() != before.Time) {
 			err = errors.New("it is not the file that was read")
 		}
 		if err != nil {
-			return fmt.Errorf("the source %s has changed during the conversion: %w; remove %s and begin anew", path, err, c.work)
+			return refusal{fmt.Errorf("the source %s has changed during the conversion: %w; remove %s and begin anew", path, err, c.work)}
 		}
 	}
 	return nil
