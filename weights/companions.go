@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"flagc/runtime/atomicfile"
 	"flagc/runtime/safetensors"
 )
 
@@ -112,13 +111,13 @@ func (c *converter) companions() error {
 		}
 	}
 	files[readName] = []byte(c.readme())
-	for _, name := range sortedNames(files) {
-		if err := c.writeCompanion(name, files[name]); err != nil {
+	if c.plan.Layout == Release {
+		if files[safetensors.IndexName], err = c.plan.indexText(); err != nil {
 			return err
 		}
 	}
-	if c.plan.Layout == Release {
-		if err := c.writeIndex(files); err != nil {
+	for _, name := range sortedNames(files) {
+		if err := c.writeCompanion(name, files[name]); err != nil {
 			return err
 		}
 	}
@@ -134,12 +133,22 @@ func sortedNames(files map[string][]byte) []string {
 	return names
 }
 
+// writeCompanion writes a file in place: a crash leaves nothing that another run would not write over.
 func (c *converter) writeCompanion(name string, text []byte) error {
 	path := c.result1(filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
 	}
-	return atomicfile.WriteFile(path, text, 0o666)
+	f, err := c.sys.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(text, 0)
+	err = errors.Join(err, f.Truncate(int64(len(text))), f.Sync(), f.Close())
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return c.sys.SyncDir(filepath.Dir(path))
 }
 
 // about adds the plan, and what was done by it.
@@ -187,23 +196,18 @@ func collect(files map[string][]byte, dir, name string) error {
 	})
 }
 
-// writeIndex writes the index of a release, and adds it to files.
-func (c *converter) writeIndex(files map[string][]byte) error {
+// indexText is the index of a release.
+func (p *Plan) indexText() ([]byte, error) {
 	where, total := map[string]string{}, int64(0)
-	for _, it := range c.plan.Items {
+	for _, it := range p.Items {
 		for _, part := range it.Parts {
 			for i := range it.Count() {
-				where[part.named(i)] = c.plan.Files[it.File].Name
+				where[part.named(i)] = p.Files[it.File].Name
 			}
 		}
-		total += c.plan.written(it).Bytes
+		total += p.written(it).Bytes
 	}
-	if err := safetensors.WriteIndex(filepath.Join(c.work, resultName), where, total); err != nil {
-		return err
-	}
-	text, err := os.ReadFile(c.result1(safetensors.IndexName))
-	files[safetensors.IndexName] = text
-	return err
+	return safetensors.IndexText(where, total)
 }
 
 // sums is the content of SHA256SUMS, as sha256sum -c reads it.

@@ -95,7 +95,7 @@ func requireSameFolder(t testing.TB, want map[string][]byte, dir string) {
 	for name, text := range want {
 		require.True(t, bytes.Equal(text, got[name]), "%s differs", name)
 	}
-	require.Len(t, got, len(want))
+	require.Equal(t, len(want), len(got), "files")
 }
 
 // TestConvertAndVerify converts to every combination of encodings, degree and layout; the independent verification

@@ -315,6 +315,9 @@ func openStore(m *model, dir string) (weights.Store, func() error, error) {
 	}
 	if about == nil || about.Layout == weights.Release {
 		c, err := openChecked(m.module, dir)
+		if err != nil && about != nil && about.Precision != string(m.policy) {
+			err = fmt.Errorf("%s was converted for precision %s: give --precision %s", dir, about.Precision, about.Precision)
+		}
 		if err != nil {
 			return nil, nil, err
 		}
