@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"flagc/runtime/safetensors"
 )
@@ -40,6 +41,9 @@ type Converted struct {
 	Resumed int64      `json:"resumed"` // bytes that an interrupted run had read already
 	Tiles   TileCounts `json:"tiles"`   // of FP4 recast to FP8
 	Already bool       `json:"already"` // the result was there, complete, from an earlier run
+
+	Streaming time.Duration `json:"-"` // what converting took, flushing included
+	Hashing   time.Duration `json:"-"` // what reading back for SHA256SUMS took
 }
 
 // converter is one conversion at work.
@@ -102,7 +106,8 @@ func Convert(plan *Plan, src *safetensors.Checkpoint, dst string, opts ConvertOp
 }
 
 func (c *converter) convert() error {
-	steps := []func() error{c.acquire, c.open, c.room, c.stream, c.unchanged, c.hash, c.companions, c.finish}
+	steps := []func() error{c.acquire, c.open, c.room, timed(&c.result.Streaming, c.stream), c.unchanged,
+		timed(&c.result.Hashing, c.hash), c.companions, c.finish}
 	digest, err := c.plan.Digest()
 	if err != nil {
 		return err
@@ -114,6 +119,16 @@ func (c *converter) convert() error {
 		}
 	}
 	return nil
+}
+
+// timed measures a step.
+func timed(took *time.Duration, step func() error) func() error {
+	return func() error {
+		start := time.Now()
+		err := step()
+		*took = time.Since(start)
+		return err
+	}
 }
 
 // acquire takes the folder of work for this process, and decides whether there is anything to do.
