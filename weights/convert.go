@@ -193,12 +193,12 @@ func (c *converter) open() error {
 		head.Source = append(head.Source, sourceState{filepath.Base(f.Path()), info.Size(), info.ModTime().UnixNano()})
 	}
 	c.states = head.Source
+	c.units = c.plan.units()
 	var err error
-	if c.journal, err = openJournal(c.sys, filepath.Join(c.work, journalName), head); err != nil {
+	if c.journal, err = openJournal(c.sys, filepath.Join(c.work, journalName), head, len(c.units)); err != nil {
 		return fmt.Errorf("cannot go on in %s: %w; remove that folder to begin anew", c.work, err)
 	}
 	c.result.Tiles.add(c.journal.tiles)
-	c.units = c.plan.units()
 	for i, u := range c.units {
 		if c.journal.done[i] {
 			c.result.Resumed += u.bytes()

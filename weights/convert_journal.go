@@ -17,6 +17,7 @@ type journal struct {
 	file outFile
 	at   int64 // where the next line goes
 
+	units  int          // that there are
 	done   map[int]bool // units
 	tiles  TileCounts
 	hashes map[string]string // SHA-256 of complete files
@@ -48,8 +49,8 @@ const journalVersion = 1
 
 // openJournal begins a journal, or reads one that an interrupted conversion left and checks that it belongs to
 // the same plan and source.
-func openJournal(sys fileSystem, path string, head journalHead) (*journal, error) {
-	j := &journal{done: map[int]bool{}, hashes: map[string]string{}}
+func openJournal(sys fileSystem, path string, head journalHead, units int) (*journal, error) {
+	j := &journal{units: units, done: map[int]bool{}, hashes: map[string]string{}}
 	text, err := sys.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -125,6 +126,9 @@ func (j *journal) take(line []byte) error {
 		return fmt.Errorf("the journal: %w", err)
 	}
 	for _, r := range l.Units {
+		if r[0] < 0 || r[0] > r[1] || r[1] > j.units {
+			return fmt.Errorf("the journal names parts %d to %d of %d", r[0], r[1], j.units)
+		}
 		for u := r[0]; u < r[1]; u++ {
 			j.done[u] = true
 		}
@@ -136,13 +140,18 @@ func (j *journal) take(line []byte) error {
 	return nil
 }
 
+// journalFramed is a line with a JSON text.
+func journalFramed(text []byte) []byte {
+	return fmt.Appendf(nil, "%08x %s\n", crc32.ChecksumIEEE(text), text)
+}
+
 // append writes one line and waits until it is on disk.
 func (j *journal) append(v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	line := fmt.Appendf(nil, "%08x %s\n", crc32.ChecksumIEEE(text), text)
+	line := journalFramed(text)
 	if _, err := j.file.WriteAt(line, j.at); err != nil {
 		return err
 	}
