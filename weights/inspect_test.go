@@ -196,3 +196,19 @@ func TestReportGolden(t *testing.T) {
 	r.Dir = "tiny"
 	golden.Check(t, filepath.Join("testdata", "report.txt"), r.Text())
 }
+
+// TestTilesThatCannotBeRecast plants a code beside a scale that lies too far from the largest of its tile: the report
+// names it, and a zero there does no harm.
+func TestTilesThatCannotBeRecast(t *testing.T) {
+	for code, want := range map[byte]int64{0x11: 1, 0x00: 0} {
+		dir := small(t)
+		for i := range int64(16) {
+			patch(t, dir, "layers.2.ffn.experts.0.w2.weight", i, code)
+		}
+		patch(t, dir, "layers.2.ffn.experts.0.w2.scale", 0, 60)
+		r, err := Inspect(testModule(t, []byte(smallConfig)), dir, InspectOptions{Full: true})
+		require.NoError(t, err)
+		require.Equal(t, want, r.Inexact)
+		require.Equal(t, want > 0, strings.Contains(r.Text(), "1 tile cannot be recast: tensor layers.2.ffn.experts.0.w2.weight, tile 0,0"))
+	}
+}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -73,6 +75,25 @@ func rebuildArgs(name string, f *modelFlags) string {
 	return name
 }
 
+// loadStored loads the model of a checkpoint, for a converted one after the passes that it was converted for.
+func (a *app) loadStored(dir string, f *modelFlags) (*model, error) {
+	about, err := weights.ReadAbout(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return a.load("deepseek-v4", f, dir)
+	case err != nil:
+		return nil, err
+	case about.Layout == weights.Ranks:
+		return nil, fmt.Errorf("%s holds files for %d ranks: flagc weights verify reads those, inspect reads whole tensors", dir, about.TP)
+	}
+	f.target, f.precision = about.Target, about.Precision
+	m, err := a.load("deepseek-v4", f, dir)
+	if err == nil {
+		_, err = m.stages("")
+	}
+	return m, err
+}
+
 func (a *app) weightsInspect() *cobra.Command {
 	var f modelFlags
 	var full, asJSON bool
@@ -84,7 +105,7 @@ spread of FP4 scales, outliers, and anything odd. Damage is reported with the te
 		Example: "  flagc weights inspect checkpoint\n  flagc weights inspect checkpoint --full --json",
 		Args:    exactly(1, "one DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			m, err := a.load("deepseek-v4", &f, args[0])
+			m, err := a.loadStored(args[0], &f)
 			if err != nil {
 				return err
 			}
