@@ -91,7 +91,7 @@ func Inspect(m *ir.Module, dir string, opts InspectOptions) (*Report, error) {
 		return nil, err
 	}
 	r := &Report{From: from,
-		Dir: dir, Model: modelName(m), Files: len(c.Files()), Totals: Summary(m), Sampled: !opts.Full,
+		Dir: dir, Model: ModelName(m), Files: len(c.Files()), Totals: Summary(m), Sampled: !opts.Full,
 		Found: Amount{len(c.Names()), c.TotalBytes()}, Problems: []*ReportProblem{},
 	}
 	for _, set := range m.Params {
@@ -161,8 +161,8 @@ var known = []struct {
 	{"DeepSeek-V4-Pro", 7168, 61, 384},
 }
 
-// modelName recognises a released model by its sizes.
-func modelName(m *ir.Module) string {
+// ModelName recognises a released model by its sizes.
+func ModelName(m *ir.Module) string {
 	hidden, layers, experts := 0, 0, 0
 	for _, set := range m.Params {
 		for _, w := range set.Weights {

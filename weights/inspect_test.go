@@ -64,9 +64,9 @@ func TestEveryTensorHasAClass(t *testing.T) {
 func TestModelNames(t *testing.T) {
 	for name, want := range map[string]string{"flash": "DeepSeek-V4-Flash", "pro": "DeepSeek-V4-Pro"} {
 		m, _ := fileModule(t, filepath.Join(configs, name+".json"))
-		require.Equal(t, want, modelName(m))
+		require.Equal(t, want, ModelName(m))
 	}
-	require.Equal(t, "a model of 4 layers, hidden size 160, 6 experts", modelName(tinyModule(t)))
+	require.Equal(t, "a model of 4 layers, hidden size 160, 6 experts", ModelName(tinyModule(t)))
 }
 
 // TestSpread plants one tile with scales 2^20 apart and looks for it in the full report; the sample, which

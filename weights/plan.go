@@ -115,7 +115,7 @@ func (p *Plan) file(it *Item, rank int) int {
 // NewPlan plans the conversion of an official checkpoint to what a module's weights say: their encodings after
 // lower-precision, their splits after shard. A release holds whole tensors whatever the splits.
 func NewPlan(m *ir.Module, layout FileLayout) (*Plan, error) {
-	p := &Plan{Layout: layout, Model: modelName(m)}
+	p := &Plan{Layout: layout, Model: ModelName(m)}
 	if layout == Ranks {
 		p.Mesh = m.Mesh
 	}

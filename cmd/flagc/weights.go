@@ -17,7 +17,7 @@ func (a *app) weights() *cobra.Command {
 		Args:  usageOnly,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.weightsInspect(), a.weightsMake(), a.weightsPlan(), a.weightsConvert(), a.weightsVerify())
+	cmd.AddCommand(a.weightsInspect(), a.weightsMake(), a.weightsPlan(), a.weightsConvert(), a.weightsVerify(), a.weightsRelease())
 	return cmd
 }
 
