@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"slices"
+	"sync"
 )
 
 // journal remembers what of a conversion is safely on disk, so that it can be taken up after a crash at any
@@ -17,6 +18,7 @@ type journal struct {
 	file outFile
 	at   int64 // where the next line goes
 
+	mu     sync.Mutex   // guards at and hashes: files are hashed while others are written
 	units  int          // that there are
 	done   map[int]bool // units
 	tiles  TileCounts
@@ -151,12 +153,30 @@ func (j *journal) append(v any) error {
 	if err != nil {
 		return err
 	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	line := journalFramed(text)
 	if _, err := j.file.WriteAt(line, j.at); err != nil {
 		return err
 	}
 	j.at += int64(len(line))
 	return j.file.Sync()
+}
+
+// hash is the SHA-256 of a file, if that is known.
+func (j *journal) hash(name string) (sum string, ok bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	sum, ok = j.hashes[name]
+	return sum, ok
+}
+
+// setHash remembers the SHA-256 of a file.
+func (j *journal) setHash(name, sum string) error {
+	j.mu.Lock()
+	j.hashes[name] = sum
+	j.mu.Unlock()
+	return j.append(journalLine{File: name, SHA256: sum})
 }
 
 // ranges writes numbers as ranges.

@@ -2,12 +2,9 @@ package weights
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -79,13 +76,30 @@ const (
 	lastKeep  = 5 * time.Second
 )
 
-// keep makes finished units safe: their bytes are flushed, then the journal says so.
+// keep makes finished units safe: their bytes are flushed, then the journal says so. Files that are complete are
+// hashed at once, while the system still has their bytes in memory.
 func (c *converter) keep(results <-chan finished) error {
+	full := c.newFullFiles()
+	err := c.keepAll(results, full)
+	close(full.queue)
+	return errors.Join(err, <-full.done)
+}
+
+func (c *converter) keepAll(results <-chan finished, full *fullFiles) error {
 	var units []int
 	var tiles TileCounts
 	tracker := newTracker(c)
 	every := firstKeep
 	last := time.Now()
+	flush := func() error {
+		err := c.flush(units, tiles)
+		if err == nil {
+			full.add(units)
+		}
+		units, tiles = nil, TileCounts{}
+		last, every = time.Now(), min(2*every, lastKeep)
+		return err
+	}
 	for f := range results {
 		units = append(units, f.number)
 		tiles.add(f.tiles)
@@ -93,13 +107,11 @@ func (c *converter) keep(results <-chan finished) error {
 		if time.Since(last) < every {
 			continue
 		}
-		if err := c.flush(units, tiles); err != nil {
+		if err := flush(); err != nil {
 			return err
 		}
-		units, tiles = nil, TileCounts{}
-		last, every = time.Now(), min(2*every, lastKeep)
 	}
-	return c.flush(units, tiles)
+	return flush()
 }
 
 func (c *converter) flush(units []int, tiles TileCounts) error {
@@ -326,58 +338,4 @@ func (l *limiter) wait(bytes int64) {
 	l.free = at.Add(time.Duration(float64(bytes) / float64(l.rate) * float64(time.Second)))
 	l.mu.Unlock()
 	time.Sleep(at.Sub(now))
-}
-
-// hash computes the SHA-256 of every file of tensors, reading each back.
-func (c *converter) hash() error {
-	var mu sync.Mutex
-	progress := Progress{Phase: "hash"}
-	for _, f := range c.plan.Files {
-		progress.Total += f.Bytes
-	}
-	var group errgroup.Group
-	group.SetLimit(jobsOrDefault(c.opts.Jobs))
-	for _, f := range c.plan.Files {
-		group.Go(func() error {
-			mu.Lock()
-			_, have := c.journal.hashes[f.Name]
-			mu.Unlock()
-			sum, err := "", error(nil)
-			if !have {
-				if sum, err = c.hashFile(c.result1(f.Name), f.Bytes); err != nil {
-					return err
-				}
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			if !have {
-				c.journal.hashes[f.Name] = sum
-				err = c.journal.append(journalLine{File: f.Name, SHA256: sum})
-			}
-			c.result.Written += f.Bytes
-			progress.Done, progress.Where = progress.Done+f.Bytes, f.Name
-			if c.opts.Progress != nil {
-				c.opts.Progress(progress)
-			}
-			return err
-		})
-	}
-	return group.Wait()
-}
-
-func (c *converter) hashFile(path string, bytes int64) (string, error) {
-	f, err := c.sys.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	sum := sha256.New()
-	n, err := io.CopyBuffer(struct{ io.Writer }{sum}, io.NewSectionReader(f, 0, bytes), make([]byte, chunkBytes))
-	if err == nil && n != bytes {
-		err = fmt.Errorf("it has %d bytes of %d", n, bytes)
-	}
-	if err != nil {
-		return "", fmt.Errorf("cannot read back %s: %w", strings.TrimPrefix(path, c.work), err)
-	}
-	return hex.EncodeToString(sum.Sum(nil)), nil
 }
