@@ -135,7 +135,7 @@ func sortedNames(files map[string][]byte) []string {
 
 // writeCompanion writes a file in place: a crash leaves nothing that another run would not write over.
 func (c *converter) writeCompanion(name string, text []byte) error {
-	path := c.result1(filepath.FromSlash(name))
+	path := c.resultPath(filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
 	}
@@ -156,7 +156,8 @@ func (c *converter) about(files map[string][]byte, config []byte) error {
 	a := &c.opts.About
 	a.Layout, a.Model, a.Tiles = c.plan.Layout, c.plan.Model, c.result.Tiles
 	a.Work = c.plan.Report(1).Kinds
-	a.Source = FromSource{Config: digestOf(config), Files: len(c.src.Files()), Amount: Amount{len(c.src.Names()), c.src.TotalBytes()}}
+	a.Source = FromSource{Config: digestOf(config), Files: len(c.src.Files())}
+	a.Source.Amount = Amount{len(c.src.Names()), c.src.TotalBytes()}
 	index, err := readBounded(filepath.Join(c.src.Dir(), safetensors.IndexName), maxCompanion)
 	if err == nil {
 		a.Source.Index = digestOf(index)
@@ -242,7 +243,8 @@ func (c *converter) readme() string {
 	}
 	b.WriteString(". Every number is the one of the source: conversions are exact or refused.\n\n")
 	for _, w := range a.Work {
-		fmt.Fprintf(&b, "- %s: %s, %s read, %s written\n", w.Name, plural(w.Read.Tensors, "tensor"), size(w.Read.Bytes), size(w.Written.Bytes))
+		fmt.Fprintf(&b, "- %s: %s, %s read, %s written\n",
+			w.Name, plural(w.Read.Tensors, "tensor"), size(w.Read.Bytes), size(w.Written.Bytes))
 	}
 	if n := a.Tiles.Tiles(); n > 0 {
 		most := 0

@@ -90,7 +90,8 @@ func WithoutMTP(config []byte) ([]byte, error) {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}
 	if sizes.Layers < 0 || sizes.Layers > len(sizes.Ratios) {
-		return nil, fmt.Errorf("config.json: num_hidden_layers is %d, but compress_ratios has %d entries", sizes.Layers, len(sizes.Ratios))
+		return nil, fmt.Errorf("config.json: num_hidden_layers is %d, but compress_ratios has %d entries",
+			sizes.Layers, len(sizes.Ratios))
 	}
 	if all, err = set(all, "num_nextn_predict_layers", 0); err != nil {
 		return nil, err

@@ -157,7 +157,8 @@ func (c *converter) acquire() error {
 		return errors.Join(err, os.RemoveAll(c.work))
 	}
 	if _, err := os.Stat(filepath.Join(c.work, journalName)); err == nil && !c.opts.Resume {
-		return refusal{fmt.Errorf("an interrupted conversion to %s is in %s: go on with --resume, or remove that folder", c.dst, c.work)}
+		return refusal{fmt.Errorf("an interrupted conversion to %s is in %s: go on with --resume, or remove that folder",
+			c.dst, c.work)}
 	}
 	return os.MkdirAll(filepath.Join(c.work, resultName), 0o777)
 }
@@ -215,7 +216,7 @@ func (c *converter) layFiles() error {
 		if err != nil {
 			return err
 		}
-		out, err := c.sys.Create(c.result1(f.Name))
+		out, err := c.sys.Create(c.resultPath(f.Name))
 		if err != nil {
 			return err
 		}
@@ -230,8 +231,8 @@ func (c *converter) layFiles() error {
 	return c.sys.SyncDir(filepath.Join(c.work, resultName))
 }
 
-// result1 is the path of a file of the result while it is made.
-func (c *converter) result1(name string) string { return filepath.Join(c.work, resultName, name) }
+// resultPath is the path of a file of the result while it is made.
+func (c *converter) resultPath(name string) string { return filepath.Join(c.work, resultName, name) }
 
 // room refuses to begin what the disk cannot take.
 func (c *converter) room() error {
@@ -265,7 +266,8 @@ func (c *converter) unchanged() error {
 			err = errors.New("it is not the file that was read")
 		}
 		if err != nil {
-			return refusal{fmt.Errorf("the source %s has changed during the conversion: %w; remove %s and begin anew", path, err, c.work)}
+			return refusal{fmt.Errorf("the source %s has changed during the conversion: %w; remove %s and begin anew",
+				path, err, c.work)}
 		}
 	}
 	return nil

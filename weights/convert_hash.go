@@ -83,7 +83,7 @@ func (c *converter) hashOne(f PlanFile) error {
 	if _, have := c.journal.hash(f.Name); have {
 		return nil
 	}
-	sum, err := c.hashFile(c.result1(f.Name), f.Bytes)
+	sum, err := c.hashFile(c.resultPath(f.Name), f.Bytes)
 	if err != nil {
 		return err
 	}

@@ -96,7 +96,8 @@ func (r PlanReport) Text() string {
 		fmt.Fprintf(&b, ", one for each of %s", plural(r.Ranks, "rank"))
 	}
 	fmt.Fprintf(&b, "\n  read     %14s  %s\n", size(r.Read.Bytes), plural(r.Read.Tensors, "tensor"))
-	fmt.Fprintf(&b, "  written  %14s  %s, the largest file %s\n", size(r.Written.Bytes), plural(r.Written.Tensors, "tensor"), size(r.Largest))
+	fmt.Fprintf(&b, "  written  %14s  %s, the largest file %s\n",
+		size(r.Written.Bytes), plural(r.Written.Tensors, "tensor"), size(r.Largest))
 	fmt.Fprintf(&b, "  disk     %14s  needed beside the checkpoint\n", size(r.Disk))
 	fmt.Fprintf(&b, "  memory   %14s  at most, about, with %s\n", size(r.Memory), plural(r.Jobs, "job"))
 	table(&b, "class", r.Classes)

@@ -114,7 +114,8 @@ func (r *RankFiles) assemble(at ranked, name string) safetensors.Tensor {
 	it := at.it
 	whole := layoutOf(it.Weight, it.To, it.Weight.Stored()).parts[at.part]
 	t := Tensor{DType: whole.dtype, Shape: whole.shape}
-	out := safetensors.Tensor{Name: name, DType: whole.dtype, Shape: whole.shape, Data: make([]byte, t.Bytes()), File: r.files[0].Path()}
+	out := safetensors.Tensor{Name: name, DType: whole.dtype, Shape: whole.shape, File: r.files[0].Path()}
+	out.Data = make([]byte, t.Bytes())
 	stride := len(out.Data) / max(1, whole.shape[0])
 	for rank, f := range r.files {
 		part, ok := f.Tensor(name)

@@ -209,7 +209,7 @@ func unlisted(dir string, sums map[string]string) error {
 	})
 }
 
-// one is one tensor of a weight, to be compared in every file that has it.
+// oneTensor is one tensor of a weight, to be compared in every file that has it.
 type oneTensor struct {
 	it    *Item
 	index int
@@ -304,7 +304,8 @@ func (it *Item) equal(mine, source []safetensors.Tensor, top, left int) error {
 		for i, x := range got {
 			r, c := i/cols, i%cols
 			if y := want[r*whole+left+c]; x != y {
-				return fmt.Errorf("%s: tensor %s: element [%d %d] is %v, the source gives %v", mine[0].File, mine[0].Name, from+r, c, x, y)
+				return fmt.Errorf("%s: tensor %s: element [%d %d] is %v, the source gives %v",
+					mine[0].File, mine[0].Name, from+r, c, x, y)
 			}
 		}
 	}

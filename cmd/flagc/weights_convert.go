@@ -269,7 +269,8 @@ value with the source: both are widened to float64 and must be equal.`,
 			if asJSON {
 				return a.printJSON(v)
 			}
-			fmt.Fprintf(a.out, "%s: %d tensors, %d bytes, every value a number; %d files match SHA256SUMS\n", args[0], v.Tensors, v.Bytes, v.Hashed)
+			fmt.Fprintf(a.out, "%s: %d tensors, %d bytes, every value a number; %d files match SHA256SUMS\n",
+				args[0], v.Tensors, v.Bytes, v.Hashed)
 			if against != "" {
 				fmt.Fprintf(a.out, "%d tensors equal the conversion of their source, value by value\n", v.Compared)
 			}
