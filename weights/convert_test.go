@@ -507,3 +507,50 @@ func TestConfigSaysWhatIsStored(t *testing.T) {
 		require.Error(t, err, bad)
 	}
 }
+
+// TestGridsOfRanks converts for a mesh of two axes, where wo_a is cut along rows by one and along columns by the other,
+// wo_b along columns by the first alone, so that it is stored twice, and heads by both. Put together again, the ranks'
+// parts are the source.
+func TestGridsOfRanks(t *testing.T) {
+	config, src := made(t)
+	for _, fp8 := range []ir.Elem{storedFP8, plainBF16} {
+		m := lowered(t, config, storedFP8, fp8, 4)
+		m.Mesh = ir.Mesh{{Name: "group", Size: 2}, {Name: "lane", Size: 2}}
+		for _, set := range m.Params {
+			for _, w := range set.Weights {
+				dims := w.Value.Type.Dims
+				switch w.Tensor {
+				case "attn.wo_a.weight":
+					dims[0] = dims[0].Whole().PartOver(2, "group")
+					dims[2] = dims[2].PartOver(2, "lane")
+				case "attn.wo_b.weight":
+					dims[1] = dims[1].Whole().PartOver(2, "group")
+				}
+			}
+		}
+		plan, err := NewPlan(m, Ranks)
+		require.NoError(t, err)
+		dst := filepath.Join(t.TempDir(), "out")
+		_, err = Convert(plan, src, dst, ConvertOptions{About: about()})
+		require.NoError(t, err)
+		_, err = Verify(plan, m, dst, VerifyOptions{Against: src})
+		require.NoError(t, err)
+		requireFlipsAreFound(t, plan, m, dst, src)
+		ranks, err := OpenRanks(plan, dst)
+		require.NoError(t, err)
+		for _, it := range plan.Items {
+			if it.Conversion != Keep {
+				continue
+			}
+			for _, part := range it.Parts {
+				whole, ok := src.Tensor(part.named(0))
+				require.True(t, ok)
+				got, ok := ranks.Tensor(part.named(0))
+				require.True(t, ok)
+				require.Equal(t, whole.Shape, got.Shape)
+				require.True(t, bytes.Equal(whole.Data, got.Data), part.Name)
+			}
+		}
+		require.NoError(t, ranks.Close())
+	}
+}
