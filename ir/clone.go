@@ -3,23 +3,34 @@ package ir
 // Clone copies a module deeply, so that the copy can be rewritten and thrown away. Ops, and attribute values, are
 // shared: they never change.
 func (m *Module) Clone() *Module {
-	c := cloner{values: map[*Value]*Value{}, sets: map[*Params]*Params{}, funcs: map[*Func]*Func{}, states: map[*State]*State{}}
+	c := cloner{values: map[*Value]*Value{}, sets: map[*Params]*Params{}, funcs: map[*Func]*Func{}, states: map[*State]*State{},
+		instrs: map[*Instr]*Instr{}}
 	out := *m
 	out.Dims = append([]NamedSize(nil), m.Dims...)
 	out.Mesh = append(Mesh(nil), m.Mesh...)
+	if m.Memory != nil {
+		memory := *m.Memory
+		out.Memory = &memory
+	}
 	out.Params = make([]*Params, len(m.Params))
 	for i, s := range m.Params {
 		out.Params[i] = c.params(s)
 	}
-	out.Funcs = make([]*Func, len(m.Funcs))
-	for i, f := range m.Funcs {
-		out.Funcs[i] = &Func{}
-		c.funcs[f] = out.Funcs[i]
-	}
-	for _, f := range m.Funcs {
+	out.Kernels, out.Funcs = c.declare(m.Kernels), c.declare(m.Funcs)
+	for _, f := range append(append([]*Func(nil), m.Kernels...), m.Funcs...) {
 		c.function(f)
 	}
 	return &out
+}
+
+// declare makes the functions that calls and launches can refer to, empty.
+func (c *cloner) declare(list []*Func) []*Func {
+	var out []*Func
+	for _, f := range list {
+		c.funcs[f] = &Func{}
+		out = append(out, c.funcs[f])
+	}
+	return out
 }
 
 // cloner maps what is copied to its copy.
@@ -28,6 +39,7 @@ type cloner struct {
 	sets   map[*Params]*Params
 	funcs  map[*Func]*Func
 	states map[*State]*State
+	instrs map[*Instr]*Instr
 }
 
 // value copies a value once; its defining instruction is set when that is copied.
@@ -88,6 +100,7 @@ func (c *cloner) function(f *Func) {
 	for i, u := range f.Updates {
 		n.Updates[i] = Update{c.states[u.State], c.value(u.Value)}
 	}
+	n.Anchors, n.Tail = c.mapped(f.Anchors), c.mapped(f.Tail)
 }
 
 func (c *cloner) instr(in *Instr) *Instr {
@@ -98,8 +111,17 @@ func (c *cloner) instr(in *Instr) *Instr {
 	for _, r := range n.Results {
 		r.Def = &n
 	}
-	if in.Callee != nil {
-		n.Callee = c.funcs[in.Callee]
-	}
+	n.Callee, n.Kernel = c.funcs[in.Callee], c.funcs[in.Kernel]
+	n.Traces = append([]Trace(nil), in.Traces...)
+	c.instrs[in] = &n
 	return &n
+}
+
+// mapped are the copies of instructions of a body that is copied already.
+func (c *cloner) mapped(list []*Instr) []*Instr {
+	var out []*Instr
+	for _, in := range list {
+		out = append(out, c.instrs[in])
+	}
+	return out
 }

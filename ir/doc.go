@@ -17,5 +17,16 @@
 //	[call1]  a call names a function of the module, fits its parameters, and stands at an instance of its parameter set
 //	[call2]  one function calls at most one function at each instance, so that a state has one history
 //	[param1] tensor names of the checkpoint are unique over all parameter sets and instances
+//	[kern1]  a kernel holds ops alone, on its arguments and on each other; what it yields is computed in it
+//	[kern2]  a kernel is built round instructions of its own
+//	[kern3]  a launch names a kernel of the module and of its function's mode, and fits its arguments and results
+//	[kern4]  every kernel is launched, and has a name of its own
+//	[kern5]  a state that a kernel updates enters it as a state and leaves it as a result
+//	[mem1]   in a planned module every value that needs room has a place in the region where it belongs, on the grid of
+//	         alignment; nothing else has one
+//	[mem2]   two values that are needed at once do not overlap
+//	[mem3]   a result lies where an operand ends only if its op may overwrite that operand
+//	[mem4]   the room of a called function begins behind what lives through the call
+//	[mem5]   the module's figures are what its types and places come to
 //	[ret1]   a function returns values of its declared result types
 package ir

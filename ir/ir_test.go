@@ -55,3 +55,37 @@ func TestTextRoundTrips(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, text, again.String())
 }
+
+// silent calls a function that returns nothing.
+const silent = `module silent from "silent.flag"
+
+params layer at layers.0 {
+}
+
+params main {
+}
+
+func layer.prefill(%x: bf16[b, s]) -> () uses layer {
+  return
+}
+
+func main.prefill(%x: bf16[b, s]) -> (bf16[b, s]) uses main {
+  call layer.prefill %x at layers.0 :
+  return %x
+}
+`
+
+func TestCallsWithoutResultsRoundTrip(t *testing.T) {
+	m, err := ir.ParseModule(silent, "silent.ir", ops.All)
+	require.NoError(t, err)
+	require.NoError(t, m.Verify())
+	require.Equal(t, silent, m.String())
+}
+
+func TestSumsOfConstantsReadBack(t *testing.T) {
+	size := ir.Const(8).Add(ir.Const(8).Add(ir.Sym("s")))
+	read, err := ir.ParseSize(size.String(), nil)
+	require.NoError(t, err)
+	require.Equal(t, "16+s", size.String())
+	require.True(t, read.Equal(size))
+}

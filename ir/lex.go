@@ -39,7 +39,8 @@ func (t token) num() float64 {
 	return v
 }
 
-// lexer splits IR text. Names may hold dots ("attn.wq_a", "kv.1"); comments run from # to the end of the line.
+// lexer splits IR text. Names may hold dots ("attn.wq_a", "kv.1"); comments run from # to the end of the line,
+// unless a digit follows: #256 is an offset.
 type lexer struct {
 	src  string
 	file string
@@ -110,7 +111,7 @@ func (l *lexer) skipSpace() string {
 			}
 		case c == ' ' || c == '\t' || c == '\r':
 			l.pos++
-		case c == '#':
+		case c == '#' && !l.placeFollows():
 			end := strings.IndexByte(l.src[l.pos:], '\n')
 			if end < 0 {
 				end = len(l.src) - l.pos
@@ -124,6 +125,9 @@ func (l *lexer) skipSpace() string {
 	}
 	return ""
 }
+
+// placeFollows reports whether the # at the current position begins an offset (#256) and no comment.
+func (l *lexer) placeFollows() bool { return l.pos+1 < len(l.src) && isDigit(l.src[l.pos+1]) }
 
 // dotInName reports whether the dot at the current position joins two parts of a name.
 func (l *lexer) dotInName() bool {

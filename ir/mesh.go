@@ -104,10 +104,10 @@ func (m Mesh) order(over string) int {
 	return -1
 }
 
-// check says what is wrong with how a type uses the mesh: every split must have as many parts as its
+// Check says what is wrong with how a type uses the mesh: every split must have as many parts as its
 // communicator has ranks, and no rank may be used twice. Axes of the mesh appear in its order, so that a view can
-// join an axis split over the first with its neighbour split over the second.
-func (m Mesh) check(t Type) string {
+// join an axis split over the first with its neighbour split over the second. "" says that nothing is wrong.
+func (m Mesh) Check(t Type) string {
 	last, all := -1, false
 	use := func(over string, what string) string {
 		at := m.order(over)

@@ -31,9 +31,12 @@ type Module struct {
 	Name   string
 	Source string // file name of the .flag source that lines refer to
 	Dims   []NamedSize
-	Mesh   Mesh // of the ranks that the module is the program of; nil for one
+	Mesh   Mesh    // of the ranks that the module is the program of; nil for one
+	Memory *Memory // nil before memory is planned
 	Params []*Params
-	Funcs  []*Func
+	// Kernels are the functions that are one launch each; nil before the pass that makes them.
+	Kernels []*Func
+	Funcs   []*Func
 }
 
 // NamedSize is a configuration constant under the letter that types use for it.
@@ -146,7 +149,13 @@ type Func struct {
 	Body    []*Instr
 	Return  []*Value
 	Updates []Update
+	Calls   Frame // where the room of what the function calls begins, behind what lives through the calls
 	Span    diag.Span
+
+	// Anchors are the instructions that a kernel is built round, Tail those that the last of its programs to
+	// arrive computes for all; nil in other functions. A kernel has no parameter set: weights and states are
+	// arguments.
+	Anchors, Tail []*Instr
 }
 
 // Update says with which value a state leaves the function.
@@ -161,7 +170,8 @@ func (f *Func) FullName() string { return f.Name + "." + string(f.Mode) }
 // ValueKind says where a value comes from.
 type ValueKind uint8
 
-// A value is an instruction's result, a function's parameter, a weight, or a state as it enters the function.
+// A value is an instruction's result, a function's parameter, a weight, or a state as it enters the function. The
+// arguments of kernels are of the last three kinds.
 const (
 	ResultValue ValueKind = iota
 	ParamValue
@@ -174,11 +184,12 @@ func (k ValueKind) Sigil() string { return [...]string{"%", "%", "$", "&"}[k] }
 
 // Value is one SSA value.
 type Value struct {
-	Kind ValueKind
-	Name string // without the sigil; unique within a function for results and parameters
-	Type Type
-	Def  *Instr    // for results
-	Span diag.Span // the model's source that it comes from
+	Kind  ValueKind
+	Name  string // without the sigil; unique within a function for results and parameters
+	Type  Type
+	Place Place     // where a planned module has it; none for what lies with another value or with the caller
+	Def   *Instr    // for results
+	Span  diag.Span // the model's source that it comes from
 }
 
 // Ref is the value as IR text names it.
@@ -191,15 +202,21 @@ type Instr struct {
 	Attrs   Attrs
 	Results []*Value
 
+	Kernel *Func  // for launches (Op and Callee are nil then)
+	From   *Instr // the launch that Inline took the instruction from, nil for none
 	Callee *Func  // for calls
 	At     string // for calls: the instance of the callee's parameter set
 
-	Trace string // the name under which the first result is recorded in traces; "" for none
-	Span  diag.Span
+	Trace  string  // the name under which the first result is recorded in traces; "" for none
+	Traces []Trace // the same of further results, in order
+	Span   diag.Span
 }
 
-// Name is the op's name, or "call".
+// Name is the op's name, "call" or "launch".
 func (in *Instr) Name() string {
+	if in.Kernel != nil {
+		return "launch"
+	}
 	if in.Op == nil {
 		return "call"
 	}

@@ -52,6 +52,8 @@ type Op struct {
 	Rule func(*Inference) error
 	// Updates maps the index of a result to the index of the state operand that it replaces.
 	Updates map[int]int
+	// Stores says that the op only puts elements into states: it reads nothing of what they hold.
+	Stores bool
 
 	// Exactly one of Body, Eval and Collective is set.
 	Body string      // pointwise: an expression over operands and attributes
@@ -59,8 +61,9 @@ type Op struct {
 	// Collective is the reference result where ranks meet: one Eval for each rank.
 	Collective func(ranks []*Eval)
 
-	sig  *signature
-	body *Expr
+	sig   *signature
+	body  *Expr
+	flops *Expr
 }
 
 // AttrKind is the kind of an attribute's value.
@@ -128,7 +131,10 @@ func (o *Op) prepare() {
 	if err != nil {
 		panic(fmt.Sprintf("BUG: op %s: %v", o.Name, err))
 	}
-	o.sig, o.body = sig, nil
+	o.sig, o.body, o.flops = sig, nil, nil
+	if err := o.parseFlops(); err != nil {
+		panic(fmt.Sprintf("BUG: op %s: %v", o.Name, err))
+	}
 	meanings := 0
 	for _, set := range []bool{o.Body != "", o.Eval != nil, o.Collective != nil} {
 		if set {

@@ -16,10 +16,12 @@ func ParseModule(text, file string, ops *OpSet) (*Module, error) {
 		switch {
 		case p.lex.tok.text == "params":
 			p.paramSet()
+		case p.lex.tok.text == "kernel":
+			p.kernel()
 		case p.lex.tok.text == "func":
 			p.function()
 		default:
-			p.fail("expected params or func, found %s", p.lex.tok)
+			p.fail("expected params, kernel or func, found %s", p.lex.tok)
 		}
 	}
 	for _, c := range p.calls {
@@ -42,10 +44,15 @@ func (p *parser) header() {
 	if p.accept("mesh") {
 		p.mesh()
 	}
+	if p.accept("memory") {
+		p.memory()
+	}
 }
 
 // starts reports whether the token begins another part of the module.
-func (t token) starts() bool { return t.text == "mesh" || t.text == "params" || t.text == "func" }
+func (t token) starts() bool {
+	return t.text == "mesh" || t.text == "memory" || t.text == "params" || t.text == "kernel" || t.text == "func"
+}
 
 func (p *parser) dims() {
 	for p.err == nil && p.lex.tok.kind == tokIdent && !p.lex.tok.starts() {

@@ -66,6 +66,7 @@ func (p *parser) signature(f *Func) {
 		v := p.define(ParamValue)
 		p.expect(":")
 		v.Type = p.typ()
+		v.Place = p.place()
 		f.Args = append(f.Args, v)
 	}
 	p.expect("->")
@@ -81,6 +82,7 @@ func (p *parser) signature(f *Func) {
 	if f.Params = p.findParams(p.ident("a parameter set")); f.Params == nil {
 		p.failAt(t, "unknown parameter set %s", t)
 	}
+	f.Calls = p.frame()
 	f.Span = p.line()
 }
 
@@ -99,22 +101,24 @@ func (p *parser) valueName() string {
 	return p.ident("a value's name")
 }
 
-// instr reads one instruction.
+// instr reads one instruction. A call of a function that returns nothing begins with the word call.
 func (p *parser) instr() {
 	in := &Instr{}
 	var names []token
-	for p.err == nil {
+	for p.err == nil && p.lex.tok.text != "call" {
 		p.expect("%")
 		names = append(names, p.lex.tok)
 		p.ident("a value's name")
 		if !p.accept(",") {
+			p.expect("=")
 			break
 		}
 	}
-	p.expect("=")
 	opTok := p.lex.tok
 	if name := p.ident("an op"); name == "call" {
 		p.call(in)
+	} else if name == "launch" {
+		p.launch(in)
 	} else if p.err == nil {
 		if in.Op = p.ops.Lookup(name); in.Op == nil {
 			p.failOp(opTok)
@@ -129,7 +133,7 @@ func (p *parser) instr() {
 		if i > 0 {
 			p.expect(",")
 		}
-		v := &Value{Kind: ResultValue, Name: n.text, Def: in, Type: p.typ()}
+		v := &Value{Kind: ResultValue, Name: n.text, Def: in, Type: p.typ(), Place: p.place()}
 		if p.values[v.Name] != nil {
 			p.failAt(n, "value %%%s is defined twice", v.Name)
 		}
@@ -140,9 +144,7 @@ func (p *parser) instr() {
 	for _, v := range in.Results {
 		v.Span = in.Span
 	}
-	if p.accept("!") {
-		in.Trace = p.str("a trace's name")
-	}
+	p.traces(in)
 	p.fn.Body = append(p.fn.Body, in)
 }
 
@@ -183,6 +185,10 @@ func (p *parser) operand() *Value {
 			return v
 		}
 		p.failAt(n, "value %%%s is not defined before its use", name)
+	case p.fn.Params == nil && p.accept("$"):
+		return p.argument(WeightValue)
+	case p.fn.Params == nil && p.accept("&"):
+		return p.argument(StateValue)
 	case p.accept("$"):
 		n := p.lex.tok
 		if name := p.valueName(); p.err == nil {

@@ -20,8 +20,12 @@ func (m *Module) String() string {
 	if m.Mesh != nil {
 		fmt.Fprintf(p, "mesh %s\n", m.Mesh)
 	}
+	p.memory(m.Memory)
 	for _, s := range m.Params {
 		p.params(s)
+	}
+	for _, k := range m.Kernels {
+		p.kernel(k)
 	}
 	for _, f := range m.Funcs {
 		p.function(f)
@@ -32,7 +36,11 @@ func (m *Module) String() string {
 // Print writes one function as text, in the names of its module.
 func (f *Func) Print(m *Module) string {
 	p := &printer{names: m.Names(), known: map[string]string{}}
-	p.function(f)
+	if f.IsKernel() {
+		p.kernel(f)
+	} else {
+		p.function(f)
+	}
 	return strings.TrimPrefix(p.Builder.String(), "\n")
 }
 
@@ -103,14 +111,14 @@ func (p *printer) function(f *Func) {
 	}
 	args := make([]string, len(f.Args))
 	for i, a := range f.Args {
-		args[i] = a.Ref() + ": " + p.typ(a.Type)
+		args[i] = a.Ref() + ": " + p.typ(a.Type) + a.Place.suffix()
 	}
 	results := make([]string, len(f.Results))
 	for i, r := range f.Results {
 		results[i] = p.typ(r)
 	}
 	fmt.Fprintf(p, "func %s(%s) -> (%s) uses %s%s {\n", f.FullName(), strings.Join(args, ", "),
-		strings.Join(results, ", "), f.Params.Name, at(f.Span.Line))
+		strings.Join(results, ", "), f.Params.Name, f.Calls.suffix()+at(f.Span.Line))
 	p.body(f)
 	p.WriteString("}\n")
 }
@@ -137,9 +145,7 @@ func (p *printer) body(f *Func) {
 	for i, in := range f.Body {
 		width := max(0, lw+rw-max(lw, len(left[i])))
 		line := fmt.Sprintf("  %-*s : %-*s", lw, left[i], width, right[i]) + at(in.Span.Line)
-		if in.Trace != "" {
-			line += fmt.Sprintf(" !%q", in.Trace)
-		}
+		line += in.traces()
 		p.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	for _, u := range f.Updates {
@@ -149,7 +155,7 @@ func (p *printer) body(f *Func) {
 	for i, v := range f.Return {
 		refs[i] = v.Ref()
 	}
-	p.WriteString("  return " + strings.Join(refs, ", ") + "\n")
+	p.WriteString(strings.TrimRight("  return "+strings.Join(refs, ", "), " ") + "\n")
 }
 
 // head prints an instruction without types: "%y = op %x, $w {eps=1e-06}".
@@ -165,9 +171,15 @@ func (in *Instr) head(dim func(Dim) string) string {
 			args[i] = v.Ref()
 		}
 	}
-	text := strings.Join(results, ", ") + " = " + in.Name()
+	text := in.Name()
+	if len(results) > 0 {
+		text = strings.Join(results, ", ") + " = " + text
+	}
 	if in.Callee != nil {
 		text += " " + in.Callee.FullName()
+	}
+	if in.Kernel != nil {
+		text += " " + in.Kernel.FullName()
 	}
 	if len(args) > 0 {
 		text += " " + strings.Join(args, ", ")
@@ -195,7 +207,7 @@ func (in *Instr) String() string {
 func (p *printer) resultTypes(in *Instr) string {
 	types := make([]string, len(in.Results))
 	for i, v := range in.Results {
-		types[i] = p.typ(v.Type)
+		types[i] = p.typ(v.Type) + v.Place.suffix()
 	}
 	return strings.Join(types, ", ")
 }

@@ -214,3 +214,6 @@ func letters(axes []sigAxis, n int) []string {
 
 // String describes the axis with its size, for reports: "H|8 = 8".
 func (d Dim) String() string { return fmt.Sprintf("%s = %s", d.label(), d.Size) }
+
+// Yields reports whether a result has the axis of a letter.
+func (in *Instr) Yields(letter string) bool { return in.Op.sig.keeps(letter) }

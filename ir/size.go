@@ -66,6 +66,10 @@ func combine(op byte, x, y Size) Size {
 		return x
 	case cx && kx == 0 && (op == '*' || op == '/'), cy && ky == 0 && op == '*':
 		return Const(0)
+	case op == '+' && cx && y.op == '+': // as its text reads: 8+(8+s) is (8+8)+s
+		if k, ok := y.a.IsConst(); ok {
+			return combine('+', Const(kx+k), *y.b)
+		}
 	case op == 'm' && x.Equal(y):
 		return x
 	}

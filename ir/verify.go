@@ -16,8 +16,13 @@ func (m *Module) Verify() error {
 	}
 	v.tensors()
 	v.mesh()
+	v.kernels()
 	for _, f := range m.Funcs {
 		v.function(f)
+	}
+	v.launched()
+	if v.list.Len() == 0 { // plans are only read where values are in order
+		v.memory()
 	}
 	return v.list.Err()
 }
@@ -104,6 +109,10 @@ func (v *verifier) instr(in *Instr, at map[string]bool) {
 		if by := v.consumed[a]; by != nil {
 			v.report(in, "state1", "%s was consumed by \"%s\" and is used again", a.Ref(), by)
 		}
+	}
+	if in.Kernel != nil {
+		v.launch(in)
+		return
 	}
 	if in.Op == nil {
 		v.call(in, at)

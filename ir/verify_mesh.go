@@ -19,7 +19,7 @@ func (v *verifier) mesh() {
 
 // onMesh holds [mesh1]: what a type splits, it splits over ranks that there are, and over each once.
 func (v *verifier) onMesh(in *Instr, val *Value) {
-	if text := v.mod.Mesh.check(val.Type); text != "" {
+	if text := v.mod.Mesh.Check(val.Type); text != "" {
 		v.report(in, "mesh1", "%s: %s", val.Ref(), text)
 	}
 }

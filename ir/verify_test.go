@@ -170,6 +170,7 @@ func labels(err error) []string {
 func FuzzParseModule(f *testing.F) {
 	f.Add(small)
 	f.Add(split)
+	f.Add(cut)
 	for _, b := range badTexts {
 		f.Add(strings.Replace(small, b.old, b.new, 1))
 	}

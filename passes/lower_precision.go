@@ -3,6 +3,7 @@ package passes
 import (
 	"fmt"
 
+	"flagc/internal/diag"
 	"flagc/ir"
 	"flagc/ir/ops"
 	"flagc/targets"
@@ -23,19 +24,28 @@ func lowerPrecision(m *ir.Module, opts Options) error {
 	if !ok {
 		return fmt.Errorf("unknown precision policy %q", policy)
 	}
+	if err := rule.tears(m); err != nil {
+		return err
+	}
+	stored := map[*ir.Weight]ir.Elem{}
 	for _, set := range m.Params {
 		for _, w := range set.Weights {
+			stored[w] = w.Value.Type.Elem
 			rule.store(w)
 		}
 	}
 	for _, f := range m.Funcs {
 		for _, in := range f.Body {
 			rule.compute(in)
+			if opts.Official {
+				widenPlainProducts(in)
+			}
 		}
 		if rule.plain {
 			plainActivations(f)
 		}
 	}
+	rememberEncodings(m, stored)
 	return nil
 }
 
@@ -60,18 +70,60 @@ var policies = map[targets.Policy]policy{
 	targets.PolicyW4A16:  {fp4: fp4, fp8: bf16, product: "bf16", plain: true},
 }
 
-// store changes a weight's encoding and remembers the checkpoint's.
-func (p policy) store(w *ir.Weight) {
-	from := w.Value.Type.Elem
-	to := from
-	switch from {
+// store changes a weight's encoding.
+func (p policy) store(w *ir.Weight) { w.Value.Type.Elem = p.kept(w) }
+
+// kept is the encoding that a weight is kept in.
+func (p policy) kept(w *ir.Weight) ir.Elem {
+	switch e := w.Value.Type.Elem; e {
 	case fp4:
-		to = p.fp4
+		return p.fp4
 	case fp8:
-		to = p.fp8
+		return p.fp8
+	default:
+		return e
 	}
-	if to != from {
-		w.From, w.Value.Type.Elem = from, to
+}
+
+// tears refuses scale blocks that a weight had not when it was split: its parts need not end where they do.
+func (p policy) tears(m *ir.Module) error {
+	var all []*diag.Diagnostic
+	for _, set := range m.Params {
+		for _, w := range set.Weights {
+			if to := p.kept(w); to != w.Value.Type.Elem && to.IsQuantised() && w.Value.Type.IsSplit() {
+				d := diag.New(w.Value.Span, "precision1", "$%s is split over ranks already: its parts need not end where blocks of %s do",
+					w.Value.Name, to)
+				all = append(all, d.WithHelp("run lower-precision before shard"))
+			}
+		}
+	}
+	if all == nil {
+		return nil
+	}
+	return &diag.Errors{Items: all}
+}
+
+// rememberEncodings notes how the checkpoint encodes what is now encoded otherwise.
+func rememberEncodings(m *ir.Module, stored map[*ir.Weight]ir.Elem) {
+	for _, set := range m.Params {
+		for _, w := range set.Weights {
+			if from := stored[w]; from != w.Value.Type.Elem && w.From == (ir.Elem{}) {
+				w.From = from
+			}
+		}
+	}
+}
+
+// widenPlainProducts keeps quantised weights in BF16 where they are multiplied with activations that are not
+// quantised: the official converter widens them, which is exact.
+func widenPlainProducts(in *ir.Instr) {
+	if in.Op == nil || in.Op.Class != ir.Contraction || len(in.Args) == 0 || in.Args[0].Type.Elem.IsQuantised() {
+		return
+	}
+	for _, a := range in.Args {
+		if a != nil && a.Kind == ir.WeightValue && a.Type.Elem == fp8 {
+			a.Type.Elem = bf16
+		}
 	}
 }
 
@@ -87,8 +139,9 @@ func (p policy) compute(in *ir.Instr) {
 	}
 }
 
-// plainActivations takes act_quant out of a function: products with bf16 weights see bf16 activations. The
-// simulated quantisation of caches is part of the model and stays.
+// plainActivations takes act_quant out of a function: products with bf16 weights see bf16 activations, and so does
+// whatever else a quantised value went through, callers and callees included. The simulated quantisation of caches is
+// part of the model and stays.
 func plainActivations(f *ir.Func) {
 	instead := map[*ir.Value]*ir.Value{}
 	kept := f.Body[:0]
@@ -102,7 +155,27 @@ func plainActivations(f *ir.Func) {
 			instead[in.Results[0]] = in.Args[0]
 			continue
 		}
+		for _, r := range in.Results {
+			r.Type = unquantised(r.Type)
+		}
 		kept = append(kept, in)
 	}
 	f.Body = kept
+	for i, v := range f.Return {
+		if w := instead[v]; w != nil {
+			f.Return[i] = w
+		}
+		f.Results[i] = unquantised(f.Results[i])
+	}
+	for _, a := range f.Args {
+		a.Type = unquantised(a.Type)
+	}
+}
+
+// unquantised is the type of an activation that is kept as it was before it was quantised.
+func unquantised(t ir.Type) ir.Type {
+	if t.Elem.IsQuantised() {
+		t.Elem = bf16
+	}
+	return t
 }

@@ -48,12 +48,12 @@ func TestLowerPrecision(t *testing.T) {
 		t.Run(string(policy), func(t *testing.T) {
 			m := parse(t)
 			opts := passes.Options{Target: targets.CPU, Precision: policy}
-			stages, err := passes.Run(m, opts, "")
+			stages, err := passes.Run(m, opts, "lower-precision")
 			require.NoError(t, err)
-			require.Len(t, stages, len(passes.Names()))
+			require.Len(t, stages, 2)
 			golden.Check(t, "testdata/lower-precision/"+string(policy)+".ir", m.String())
 
-			again, err := passes.Run(m, opts, "")
+			again, err := passes.Run(m, opts, "lower-precision")
 			require.NoError(t, err)
 			require.Equal(t, again[0].Text, again[len(again)-1].Text, "a second run changes nothing")
 
@@ -97,4 +97,38 @@ func TestBrokenModulesAreRefusedFirst(t *testing.T) {
 	require.NoError(t, err)
 	_, err = passes.Run(m, passes.Options{Target: targets.CPU}, "")
 	require.ErrorContains(t, err, "rms_norm needs the attribute eps")
+}
+
+// carried is quantised activations that go further than into a product.
+const carried = `module carried from "carried.flag"
+dims D=64 G=2
+params layer at layers.0 {
+  weight w: fp8<128x128>[D, D] from "w"
+}
+params main {
+}
+func layer.prefill(%q: fp8<1x32>[b, s, D]) -> (bf16[b, s, D], fp8<1x32>[b, s, D]) uses layer {
+  %y = linear %q, $w            : bf16[b, s, D]
+  %r = act_quant %y {block=32}  : fp8<1x32>[b, s, D]
+  return %y, %r
+}
+func main.prefill(%x: bf16[b, s, D]) -> (fp8<1x32>[b*s, D], fp8<1x32>[b, s, D]) uses main {
+  %q = act_quant %x {block=32}              : fp8<1x32>[b, s, D]
+  %v = view %q                              : fp8<1x32>[b*s, D]
+  %y, %r = call layer.prefill %q at layers.0 : bf16[b, s, D], fp8<1x32>[b, s, D]
+  return %v, %r
+}
+`
+
+// TestUnquantisedActivationsAreSoEverywhere takes act_quant out where its result is seen under other axes, handed to a
+// function, or returned.
+func TestUnquantisedActivationsAreSoEverywhere(t *testing.T) {
+	for _, policy := range []targets.Policy{targets.PolicyBF16, targets.PolicyW4A16} {
+		m, err := ir.ParseModule(carried, "carried.ir", ops.All)
+		require.NoError(t, err)
+		_, err = passes.Run(m, passes.Options{Target: targets.CPU, Precision: policy}, "")
+		require.NoError(t, err)
+		require.NotContains(t, m.String(), "fp8<1x32>")
+		require.NotContains(t, m.String(), "act_quant")
+	}
 }

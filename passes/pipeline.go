@@ -23,12 +23,61 @@ type Options struct {
 	Target    targets.Target
 	Precision targets.Policy // "" for the target's default
 	TP        int            // ranks of tensor parallelism; 0 and 1 mean one
+	OGroups   Groups         // "" for the cheaper
+	Pairs     Choice         // Layout.Pairs, by default as is cheaper
+	Scores    Choice         // Layout.Scores, by default as is cheaper
+	// Official lays weights out as the official converter does: what is multiplied with unquantised activations is
+	// kept in BF16, a pair of projections (the shared expert) is whole on every rank, scoring heads are split.
+	Official bool
+
+	// What memory is planned for; 0 means DefaultBatch, DefaultContext and DefaultChunk.
+	Batch   int // sequences at once
+	Context int // longest sequence, prompt and answer together
+	Chunk   int // most tokens of one prefill call
 }
 
 // Pipeline is every pass in order. A pass is an entry here and a file beside this one.
 var Pipeline = []Pass{
-	{"lower-precision", "what each weight is kept as, what products compute in, where activations are quantised", lowerPrecision},
-	{"shard", "tensor parallelism: parts of weights, local shapes, collectives", shard},
+	{"lower-precision", "what each weight is kept as, what products compute in, where activations are quantised",
+		replans(beforeKernels(lowerPrecision))},
+	{"shard", "tensor parallelism: parts of weights, local shapes, collectives", replans(beforeKernels(shard))},
+	{"fuse", "kernels: which ops are one launch", replans(fuse)},
+	{planMemoryName, "where each value lies, what lives in place, exact bytes per rank", planMemory},
+}
+
+// replans makes a pass take the memory plan out of a module that it changes: the plan was made for the graph as it was.
+func replans(run func(*ir.Module, Options) error) func(*ir.Module, Options) error {
+	return func(m *ir.Module, opts Options) error {
+		if m.Memory == nil {
+			return run(m, opts)
+		}
+		before := m.String()
+		err := run(m, opts)
+		if err == nil && m.String() != before {
+			m.DropMemory()
+		}
+		return err
+	}
+}
+
+// planMemoryName is the one pass that leaves the graph as it is.
+const planMemoryName = "plan-memory"
+
+// Lower applies the pipeline up to plan-memory to m, in place, and checks the result once. It is for questions that
+// ask for many variants of a module, whose texts nobody reads.
+func Lower(m *ir.Module, opts Options) error {
+	for _, p := range Pipeline {
+		if p.Name == planMemoryName {
+			break
+		}
+		if err := p.Run(m, opts); err != nil {
+			return fmt.Errorf("%s: %w", p.Name, err)
+		}
+	}
+	if err := m.Verify(); err != nil {
+		return fmt.Errorf("BUG: the pipeline broke the module: %w", err)
+	}
+	return nil
 }
 
 // Stage is the module's text after one pass; stage 0, "frontend", is what the passes start from.

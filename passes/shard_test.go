@@ -1,6 +1,8 @@
 package passes_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,7 +26,7 @@ func elaborate(t *testing.T, name string) *ir.Module {
 func TestShard(t *testing.T) {
 	m := elaborate(t, "deepseek-v4-flash")
 	opts := passes.Options{Target: targets.CPU, TP: 8}
-	_, err := passes.Run(m, opts, "")
+	_, err := passes.Run(m, opts, "shard")
 	require.NoError(t, err)
 	golden.Check(t, "testdata/shard/block_csa.decode.ir", m.Func("block_csa.decode").Print(m))
 	golden.Check(t, "testdata/shard/main.prefill.ir", m.Func("main.prefill").Print(m))
@@ -33,7 +35,7 @@ func TestShard(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, read.Verify())
 	require.Equal(t, m.String(), read.String())
-	again, err := passes.Run(m, opts, "")
+	again, err := passes.Run(m, opts, "shard")
 	require.NoError(t, err)
 	require.Equal(t, again[0].Text, again[len(again)-1].Text)
 }
@@ -41,7 +43,7 @@ func TestShard(t *testing.T) {
 // TestWeightParts holds what a rank has of each weight, against the slices of the official converter.
 func TestWeightParts(t *testing.T) {
 	m := elaborate(t, "deepseek-v4-pro")
-	_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: 16}, "")
+	_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: 16, Official: true}, "shard")
 	require.NoError(t, err)
 	split := map[string]string{}
 	for _, set := range m.Params {
@@ -61,37 +63,69 @@ func TestWeightParts(t *testing.T) {
 	}, split)
 }
 
-// TestLegalDegrees holds the degrees that the official converter's rules allow.
+// TestLegalDegrees holds the degrees that the models allow: up to the o-groups those of the official converter.
 func TestLegalDegrees(t *testing.T) {
-	for name, want := range map[string][]int{"deepseek-v4-flash": {1, 2, 4, 8}, "deepseek-v4-pro": {1, 2, 4, 8, 16}} {
-		var legal []int
-		for i, reasons := range passes.Degrees(elaborate(t, name), 64) {
-			if len(reasons) == 0 {
-				legal = append(legal, i+1)
+	for name, want := range map[string][]string{
+		"deepseek-v4-flash": {"1", "2", "4", "8", "16 reduce gather", "32 reduce gather", "64 reduce gather"},
+		"deepseek-v4-pro":   {"1", "2", "4", "8", "16", "32 reduce gather", "64 reduce gather"},
+	} {
+		var legal []string
+		for _, d := range passes.Degrees(elaborate(t, name), passes.Options{Target: targets.CPU}, 64) {
+			text := fmt.Sprint(d.TP)
+			for _, g := range d.Strategies() {
+				text += strings.TrimSuffix(" "+string(g), " ")
+			}
+			if d.Legal {
+				legal = append(legal, text)
 			}
 		}
 		require.Equal(t, want, legal, name)
 	}
 }
 
-func TestShardGivesAllReasonsAtOnce(t *testing.T) {
-	m := elaborate(t, "deepseek-v4-flash")
-	before := m.String()
-	_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: 24}, "")
-	for _, reason := range []string{
-		"axis H = 64 is not a multiple of 24", "axis G = 8 is not a multiple of 24", "axis I = 64 is not a multiple of 24",
-		"axis E = 256 is not a multiple of 24", "axis V = 129280 is not a multiple of 24",
-	} {
-		require.ErrorContains(t, err, reason)
+// TestShardBeyondTheGroups holds both strategies for a grouped projection with fewer groups than ranks.
+func TestShardBeyondTheGroups(t *testing.T) {
+	for _, g := range []passes.Groups{passes.Gather, passes.Reduce} {
+		m := elaborate(t, "deepseek-v4-flash")
+		opts := passes.Options{Target: targets.CPU, TP: 32, OGroups: g}
+		_, err := passes.Run(m, opts, "shard")
+		require.NoError(t, err)
+		require.Equal(t, "group=8 lane=4", m.Mesh.String())
+		golden.Check(t, "testdata/shard/"+string(g)+".block_hca.decode.ir", m.Func("block_hca.decode").Print(m))
+		read, err := ir.ParseModule(m.String(), "again.ir", ops.All)
+		require.NoError(t, err)
+		require.NoError(t, read.Verify())
+		require.Equal(t, m.String(), read.String())
 	}
-	require.Equal(t, before, m.String(), "a refused module is left as it was")
+}
+
+func TestShardGivesAllReasonsAtOnce(t *testing.T) {
+	for tp, reasons := range map[int][]string{
+		12: {"axis H = 64 is not a multiple of 12", "axis G = 8 is not a multiple of 12", "axis E = 256 is not a multiple of 12",
+			"axis V = 129280 is not a multiple of 12"},
+		24: {"axis H = 64 is not a multiple of 24", "reduce: axis R = 1024 is not a multiple of 3",
+			"axis E = 256 is not a multiple of 24", "axis V = 129280 is not a multiple of 24"},
+	} {
+		m := elaborate(t, "deepseek-v4-flash")
+		before := m.String()
+		_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: tp}, "shard")
+		for _, reason := range reasons {
+			require.ErrorContains(t, err, reason)
+		}
+		require.NotContains(t, err.Error(), "axis I", "index heads can stay whole")
+		require.Equal(t, before, m.String(), "a refused module is left as it was")
+
+		_, err = passes.Run(m, passes.Options{Target: targets.CPU, TP: tp, Scores: passes.Split, Pairs: passes.Split}, "shard")
+		require.ErrorContains(t, err, fmt.Sprintf("axis I = 64 is not a multiple of %d", tp))
+		require.ErrorContains(t, err, fmt.Sprintf("axis F = 2048 is not a multiple of %d", tp))
+	}
 }
 
 // TestCollectivesPerLayer counts where ranks meet. All ranks run the same straight-line program, so each issues
 // every collective, in the same order.
 func TestCollectivesPerLayer(t *testing.T) {
 	m := elaborate(t, "deepseek-v4-flash")
-	_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: 8}, "")
+	_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: 8, Official: true}, "shard")
 	require.NoError(t, err)
 	meets := map[string]int{}
 	for _, f := range m.Funcs {

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-//go:embed atomicfile/*.go cpu/*.go cpu/*.s cpu/*.h formats/*.go host/*.go safetensors/*.go strictjson/*.go
+//go:embed atomicfile/*.go collective/*.go cpu/*.go cpu/*.s cpu/*.h formats/*.go host/*.go safetensors/*.go strictjson/*.go
 var sources embed.FS
 
 // importPath is where these packages are imported from inside flagc.

@@ -25,11 +25,13 @@ type About struct {
 	Target    string     `json:"target"`
 	Precision string     `json:"precision"`
 	TP        int        `json:"tp"`
-	MTP       bool       `json:"mtp"`
-	Plan      string     `json:"plan"` // SHA-256 of weights.json
-	Source    FromSource `json:"source"`
-	Work      []Traffic  `json:"conversions"`
-	Tiles     TileCounts `json:"fp4_to_fp8_tiles,omitzero"`
+	// Flags are the others that say how weights are split, for whoever makes the same plan again.
+	Flags  map[string]string `json:"flags,omitempty"`
+	MTP    bool              `json:"mtp"`
+	Plan   string            `json:"plan"` // SHA-256 of weights.json
+	Source FromSource        `json:"source"`
+	Work   []Traffic         `json:"conversions"`
+	Tiles  TileCounts        `json:"fp4_to_fp8_tiles,omitzero"`
 }
 
 // FromSource names what was converted.

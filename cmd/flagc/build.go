@@ -30,8 +30,9 @@ func (a *app) build() *cobra.Command {
 		Long: `Writes a build: build.json (what was built from what), ir/ (the IR after every stage), host/ (a Go program that
 needs nothing but the Go toolchain), weights.json (where every tensor of every rank comes from). Two builds of the same
 input are byte-identical. An earlier build at DIR is replaced as a whole; any other folder is left alone.`,
-		Example: "  flagc build deepseek-v4-nano --target cpu -o build\n  flagc build deepseek-v4 --config config.json -o build",
-		Args:    exactly(1, "one MODEL"),
+		Example: "  flagc build deepseek-v4-nano --target cpu -o build\n  flagc build deepseek-v4-nano --tp 2 -o build\n" +
+			"  flagc build deepseek-v4 --config config.json -o build",
+		Args: exactly(1, "one MODEL"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if out == "" {
 				return usageError{fmt.Errorf("-o is missing: name the folder to write")}
@@ -40,7 +41,7 @@ input are byte-identical. An earlier build at DIR is replaced as a whole; any ot
 			if err != nil {
 				return err
 			}
-			if err := buildable(m.target); err != nil {
+			if err := buildable(m.opts.Target); err != nil {
 				return err
 			}
 			info, err := writeBuild(m, out)
@@ -79,17 +80,20 @@ func buildable(t targets.Target) error {
 
 // buildInfo is build.json. It holds no time and no path, so that equal inputs give equal bytes.
 type buildInfo struct {
-	Flagc     string     `json:"flagc"`
-	Target    string     `json:"target"`
-	Tier      string     `json:"tier"`
-	TP        int        `json:"tp"`
-	Precision string     `json:"precision"`
-	Source    digest     `json:"source"`
-	Config    digest     `json:"config"`
-	Stages    []string   `json:"stages"`
-	Functions int        `json:"functions"`
-	Files     int        `json:"files"`
-	Module    moduleInfo `json:"model"`
+	Flagc     string          `json:"flagc"`
+	Target    string          `json:"target"`
+	Tier      string          `json:"tier"`
+	TP        int             `json:"tp"`
+	Precision string          `json:"precision"`
+	Source    digest          `json:"source"`
+	Config    digest          `json:"config"`
+	Stages    []string        `json:"stages"`
+	Functions int             `json:"functions"`
+	Kernels   int             `json:"kernels"`
+	Files     int             `json:"files"`
+	Launches  passes.Launches `json:"launches"`
+	Memory    passes.Report   `json:"memory"` // of one rank
+	Module    moduleInfo      `json:"model"`
 }
 
 // digest names an input by its content.
@@ -175,18 +179,15 @@ func swapIn(tmp, out string) error {
 	return os.RemoveAll(old)
 }
 
-// stored refuses what programs cannot do yet: more ranks than one, and weights that are not read as the
-// checkpoint stores them, since the program maps the checkpoint's own files.
+// stored refuses what programs cannot do yet: weights that are not read as the checkpoint stores them, since the
+// program maps the checkpoint's own files.
 func stored(m *model) error {
-	if m.tp > 1 {
-		return fmt.Errorf("cannot build for %d ranks: programs run on one yet; ir and eval take every legal degree", m.tp)
-	}
 	for _, set := range m.module.Params {
 		for _, w := range set.Weights {
 			if w.From != (ir.Elem{}) {
 				return fmt.Errorf("cannot build for precision %s: programs read the checkpoint as it is stored, and %s would "+
 					"have to be converted from %s to %s first; native and w4a8 build, ir and eval take every policy",
-					m.policy, w.Value.Name, w.From, w.Value.Type.Elem)
+					m.opts.Precision, w.Value.Name, w.From, w.Value.Type.Elem)
 			}
 		}
 	}
@@ -202,7 +203,7 @@ func buildFiles(m *model) (map[string][]byte, *buildInfo, error) {
 	if err := stored(m); err != nil {
 		return nil, nil, err
 	}
-	host, err := gohost.Generate(m.module, gohost.Options{Target: m.target.Name})
+	host, err := gohost.Generate(m.module, gohost.Options{Target: m.opts.Target.Name})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -216,9 +217,11 @@ func buildFiles(m *model) (map[string][]byte, *buildInfo, error) {
 	if files["weights.json"], err = weightPlan(m); err != nil {
 		return nil, nil, err
 	}
-	info := &buildInfo{Flagc: version, Target: m.target.Name, Tier: string(m.target.Tier), TP: m.tp, Precision: string(m.policy),
+	info := &buildInfo{Flagc: version, Target: m.opts.Target.Name, Tier: string(m.opts.Target.Tier), TP: m.opts.TP, Precision: string(m.opts.Precision),
 		Source: digestOf(m.source.Name, m.source.Text), Config: digestOf("config.json", m.config.Text),
-		Stages: passes.Names(), Functions: len(m.module.Funcs), Files: len(files) + 1, Module: describeModule(m.module)}
+		Stages: passes.Names(), Functions: len(m.module.Funcs), Kernels: len(m.module.Kernels),
+		Launches: passes.CountLaunches(m.module), Files: len(files) + 1, Memory: passes.Memory(m.module),
+		Module: describeModule(m.module)}
 	if files[buildFile], err = encode(info); err != nil {
 		return nil, nil, err
 	}

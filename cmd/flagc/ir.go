@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
 	"flagc/internal/diag"
@@ -34,6 +33,9 @@ function for each kind of layer and mode. The text is complete: it can be read b
 			if err != nil {
 				return err
 			}
+			if diffOf != "" && f.after != "" {
+				return usageError{fmt.Errorf("--after and --diff both name a stage: give one of them")}
+			}
 			if diffOf != "" {
 				f.after = diffOf
 			}
@@ -55,7 +57,7 @@ function for each kind of layer and mode. The text is complete: it can be read b
 	}
 	f.register(cmd)
 	f.registerAfter(cmd)
-	cmd.Flags().StringVar(&diffOf, "diff", "", "print only what this pass changes, old and new lines")
+	cmd.Flags().StringVar(&diffOf, "diff", "", "print only what this pass changes: each old line and, below it, the new one")
 	completeWith(cmd, "diff", passes.Names()[1:])
 	cmd.Flags().StringVar(&function, "func", "", "print this function only, such as block_csa.decode")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a summary as JSON: functions, layer kinds, tensors, bytes, parameters")
@@ -68,17 +70,16 @@ func (a *app) printDiff(stages []passes.Stage) error {
 		return usageError{fmt.Errorf("--diff wants the name of a pass: %s", strings.Join(passes.Names()[1:], ", "))}
 	}
 	before, after := stages[len(stages)-2], stages[len(stages)-1]
-	text := diff.Diff(before.Name, []byte(before.Text), after.Name, []byte(after.Text))
-	if text == nil {
+	fmt.Fprintf(a.out, "- after %s\n+ after %s\n", before.Name, after.Name)
+	if !diffIR(a.out, before.Text, after.Text) {
 		fmt.Fprintf(a.err, "%s changes nothing here\n", after.Name)
 	}
-	_, err := a.out.Write(text)
-	return err
+	return nil
 }
 
 func (a *app) printFunction(m *ir.Module, name string) error {
 	var names []string
-	for _, f := range m.Funcs {
+	for _, f := range append(append([]*ir.Func(nil), m.Kernels...), m.Funcs...) {
 		if f.FullName() == name {
 			_, err := fmt.Fprint(a.out, f.Print(m))
 			return err
@@ -122,10 +123,11 @@ func (i *moduleInfo) layerKinds() int {
 
 func describeModule(m *ir.Module) moduleInfo {
 	info := moduleInfo{Model: m.Name, Dims: m.Names(), Checkpoint: weights.Summary(m)}
+	ops := m.Inline()
 	for _, p := range m.Params {
 		k := kindInfo{Name: p.Name, Instances: p.Instances, Weights: len(p.Weights), States: len(p.States),
 			Ops: map[string]int{}}
-		for _, f := range m.Funcs {
+		for _, f := range ops.Funcs {
 			if f.Params == p {
 				k.Ops[f.FullName()] = len(f.Body)
 				if p.HasInstance("") {

@@ -25,12 +25,24 @@ type modelFlags struct {
 	target    string
 	precision string
 	tp        int
+	batch     int
+	context   int
+	chunk     int
+	ogroups   string
+	shared    string
+	index     string
+	official  bool
 	after     string
 }
 
 func (f *modelFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.config, "config", "", "the checkpoint's config.json (Hugging Face keys); commands with --weights find it there")
+	f.registerModel(cmd)
 	f.registerMachine(cmd)
+}
+
+// registerModel adds what says which model it is.
+func (f *modelFlags) registerModel(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.config, "config", "", "the checkpoint's config.json (Hugging Face keys); commands with --weights find it there")
 	cmd.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return deepseekv4.Names(), cobra.ShellCompDirectiveDefault
 	}
@@ -38,6 +50,37 @@ func (f *modelFlags) register(cmd *cobra.Command) {
 
 // registerMachine adds what passes need to know.
 func (f *modelFlags) registerMachine(cmd *cobra.Command) {
+	f.registerTarget(cmd)
+	cmd.Flags().IntVar(&f.tp, "tp", 1, "ranks of tensor parallelism; flagc tp MODEL lists which are legal")
+	f.registerLayout(cmd)
+	f.registerSizes(cmd)
+}
+
+// registerLayout adds what is to be split how.
+func (f *modelFlags) registerLayout(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.ogroups, "ogroups", "", "with more ranks than o_groups: gather a group's heads or reduce its sums; the cheaper if not given")
+	completeWith(cmd, "ogroups", []string{string(passes.Gather), string(passes.Reduce)})
+	choices := []string{string(passes.Split), string(passes.Whole)}
+	cmd.Flags().StringVar(&f.shared, "shared-expert", "", "split the shared expert over the ranks or keep it whole on each; the cheaper if not given")
+	completeWith(cmd, "shared-expert", choices)
+	cmd.Flags().StringVar(&f.index, "index-heads", "", "split the indexer's heads over the ranks or keep them whole on each; the cheaper if not given")
+	completeWith(cmd, "index-heads", choices)
+	cmd.Flags().BoolVar(&f.official, "official-layout", false,
+		"keep weights as the official converter does: wo_a in BF16, shared experts whole, index heads split")
+}
+
+// registerSizes adds what memory is planned for.
+func (f *modelFlags) registerSizes(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&f.batch, "batch", passes.DefaultBatch, "sequences at once that memory is planned for")
+	cmd.Flags().IntVar(&f.context, "context", passes.DefaultContext,
+		"longest sequence that memory is planned for, prompt and answer together")
+	cmd.Flags().IntVar(&f.chunk, "chunk", 0,
+		fmt.Sprintf("most tokens of one prefill call that memory is planned for (default %d, or the context if that is less)",
+			passes.DefaultChunk))
+}
+
+// registerTarget adds the machine and the precision.
+func (f *modelFlags) registerTarget(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.target, "target", "cpu", "what to compile for; flagc targets lists what there is")
 	completeWith(cmd, "target", targets.Names())
 	var policies []string
@@ -46,7 +89,6 @@ func (f *modelFlags) registerMachine(cmd *cobra.Command) {
 	}
 	cmd.Flags().StringVar(&f.precision, "precision", "", "precision policy, instead of the target's default: "+strings.Join(policies, ", "))
 	completeWith(cmd, "precision", policies)
-	cmd.Flags().IntVar(&f.tp, "tp", 1, "ranks of tensor parallelism; flagc tp MODEL lists which are legal")
 }
 
 // registerAfter adds --after, for commands that can stop between passes.
@@ -63,9 +105,7 @@ func completeWith(cmd *cobra.Command, flag string, names []string) {
 // model is an elaborated MODEL with the texts that it came from.
 type model struct {
 	module *ir.Module
-	target targets.Target
-	policy targets.Policy
-	tp     int
+	opts   passes.Options
 	name   string // as the user gave it
 	source frontend.Source
 	config frontend.Source
@@ -74,7 +114,7 @@ type model struct {
 // load resolves and elaborates MODEL. weights, if not "", is a checkpoint whose config.json serves when none is
 // named otherwise.
 func (a *app) load(name string, f *modelFlags, weights string) (*model, error) {
-	target, policy, err := f.machine()
+	opts, err := f.options()
 	if err != nil {
 		return nil, err
 	}
@@ -93,11 +133,30 @@ func (a *app) load(name string, f *modelFlags, weights string) (*model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &model{m, target, policy, f.tp, name, source, config}, nil
+	return &model{m, opts, name, source, config}, nil
 }
 
 // maxRanks is the largest tensor-parallel degree that is looked at.
 const maxRanks = 64
+
+// options is what the flags ask of the passes.
+func (f *modelFlags) options() (opts passes.Options, err error) {
+	if opts.Target, opts.Precision, err = f.machine(); err != nil {
+		return opts, err
+	}
+	opts.TP, opts.Official = f.tp, f.official
+	opts.Batch, opts.Context, opts.Chunk = f.batch, f.context, f.chunk
+	if opts.OGroups, err = passes.ParseGroups(f.ogroups); err != nil {
+		return opts, usageError{fmt.Errorf("--ogroups: %w", err)}
+	}
+	if opts.Pairs, err = passes.ParseChoice(f.shared); err != nil {
+		return opts, usageError{fmt.Errorf("--shared-expert: %w", err)}
+	}
+	if opts.Scores, err = passes.ParseChoice(f.index); err != nil {
+		return opts, usageError{fmt.Errorf("--index-heads: %w", err)}
+	}
+	return opts, nil
+}
 
 // machine finds the target and the precision policy for it.
 func (f *modelFlags) machine() (targets.Target, targets.Policy, error) {
@@ -122,7 +181,7 @@ func (m *model) stages(after string) ([]passes.Stage, error) {
 			return nil, unknown("stage", after, known)
 		}
 	}
-	return passes.Run(m.module, passes.Options{Target: m.target, Precision: m.policy, TP: m.tp}, after)
+	return passes.Run(m.module, m.opts, after)
 }
 
 // unknown is the error for a name that is none of the known ones.

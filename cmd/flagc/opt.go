@@ -23,7 +23,7 @@ and prints the result. Without --passes it verifies and prints.`,
 		Example: "  flagc ir deepseek-v4-nano > nano.ir\n  flagc opt nano.ir --passes lower-precision --target h20",
 		Args:    exactly(1, "one FILE.ir"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			target, policy, err := f.machine()
+			opts, err := f.options()
 			if err != nil {
 				return err
 			}
@@ -41,7 +41,7 @@ and prints the result. Without --passes it verifies and prints.`,
 			if err != nil {
 				return err
 			}
-			if _, err := passes.Apply(m, passes.Options{Target: target, Precision: policy, TP: f.tp}, list); err != nil {
+			if _, err := passes.Apply(m, opts, list); err != nil {
 				return err
 			}
 			_, err = fmt.Fprint(a.out, m.String())

@@ -23,9 +23,11 @@ func (a *app) run() *cobra.Command {
 		Use:   "run BUILD --weights DIR --prompt TOKENS",
 		Short: "Compile a build's host program and run it",
 		Long: `Compiles BUILD/host with the Go toolchain (offline; the first time takes a few seconds) and runs it. The program
-takes the same flags when it is run without flagc.`,
+takes the same flags when it is run without flagc. The ranks of a build with --tp above 1 run as goroutines of one
+process, or with --ranks processes as processes that meet at a local socket; both choose the same tokens.`,
 		Example: `  flagc run build --weights weights --prompt 1,2,3 --max-new 16
-  flagc run build --weights weights --prompt @tokens.json --feed 4,5 --mtp --logits logits.safetensors`,
+  flagc run build --weights weights --prompt @tokens.json --feed 4,5 --mtp --logits logits.safetensors
+  flagc run build --weights weights --prompt 1,2,3 --ranks processes`,
 		Args: exactly(1, "one BUILD"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			binary, err := a.compileHost(args[0])

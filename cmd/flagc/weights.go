@@ -86,10 +86,11 @@ func (a *app) loadStored(dir string, f *modelFlags) (*model, error) {
 	case about.Layout == weights.Ranks:
 		return nil, fmt.Errorf("%s holds files for %d ranks: flagc weights verify reads those, inspect reads whole tensors", dir, about.TP)
 	}
-	f.target, f.precision = about.Target, about.Precision
+	f.setStored(about)
+	f.tp = 1 // tensors are whole
 	m, err := a.load("deepseek-v4", f, dir)
 	if err == nil {
-		_, err = m.stages("")
+		_, err = m.stages("shard")
 	}
 	return m, err
 }

@@ -63,7 +63,7 @@ func (f *convertFlags) lowered(m *model) (*weights.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := m.stages(""); err != nil {
+	if _, err := m.stages("shard"); err != nil { // later passes leave weights as they are
 		return nil, err
 	}
 	return weights.NewPlan(m.module, layout)
@@ -182,7 +182,8 @@ func (a *app) convert(from, to string, f *convertFlags, opts weights.ConvertOpti
 		return err
 	}
 	defer src.Close()
-	opts.About = weights.About{Flagc: version, Target: m.target.Name, Precision: string(m.policy), TP: m.tp, MTP: !f.dropMTP}
+	opts.About = weights.About{Flagc: version, Target: m.opts.Target.Name, Precision: string(m.opts.Precision), TP: m.opts.TP,
+		MTP: !f.dropMTP, Flags: f.split()}
 	show := a.newEvents(f.json)
 	opts.Progress = show.progress
 	start := time.Now()
@@ -289,7 +290,8 @@ func (a *app) verify(dir, config, against string, sample bool) (*weights.Verifie
 	about, err := weights.ReadAbout(dir)
 	switch {
 	case err == nil:
-		f.target, f.precision, f.tp, f.layout = about.Target, about.Precision, about.TP, string(about.Layout)
+		f.layout = string(about.Layout)
+		f.setStored(about)
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
@@ -316,7 +318,7 @@ func openStore(m *model, dir string) (weights.Store, func() error, error) {
 	}
 	if about == nil || about.Layout == weights.Release {
 		c, err := openChecked(m.module, dir)
-		if err != nil && about != nil && about.Precision != string(m.policy) {
+		if err != nil && about != nil && about.Precision != string(m.opts.Precision) {
 			err = fmt.Errorf("%s was converted for precision %s: give --precision %s", dir, about.Precision, about.Precision)
 		}
 		if err != nil {
@@ -324,13 +326,17 @@ func openStore(m *model, dir string) (weights.Store, func() error, error) {
 		}
 		return c, c.Close, nil
 	}
-	if about.TP != m.tp || about.Precision != string(m.policy) {
-		return nil, nil, fmt.Errorf("%s holds files for %d ranks at precision %s: give --tp %d --precision %s", filepath.Clean(dir),
-			about.TP, about.Precision, about.TP, about.Precision)
-	}
 	plan, err := weights.NewPlan(m.module, weights.Ranks)
 	if err != nil {
 		return nil, nil, err
+	}
+	digest, err := plan.Digest()
+	if err != nil {
+		return nil, nil, err
+	}
+	if digest != about.Plan {
+		return nil, nil, fmt.Errorf("%s holds files for %d ranks at precision %s: give %s", filepath.Clean(dir),
+			about.TP, about.Precision, strings.Join(storedFlags(about), " "))
 	}
 	ranks, err := weights.OpenRanks(plan, dir)
 	if err != nil {

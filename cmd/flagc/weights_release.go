@@ -59,13 +59,13 @@ func (a *app) releases(name string, f modelFlags) ([]releaseInfo, error) {
 	var all []releaseInfo
 	for _, k := range targets.KindsOf(weights.ModelName(m.module)) {
 		kind := *m
-		kind.module, kind.policy = m.module.Clone(), k.Policy
+		kind.module, kind.opts.Precision = m.module.Clone(), k.Policy
 		target, ok := targets.Find(k.Target)
 		if !ok {
 			return nil, fmt.Errorf("BUG: a kind is for the target %s, which there is not", k.Target)
 		}
-		kind.target = target
-		if _, err := kind.stages(""); err != nil {
+		kind.opts.Target = target
+		if _, err := kind.stages("shard"); err != nil {
 			return nil, err
 		}
 		plan, err := weights.NewPlan(kind.module, weights.Release)

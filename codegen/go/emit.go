@@ -43,6 +43,44 @@ func (e *emitter) wide(pre *ir.Instr) string {
 	return ""
 }
 
+// part is the ending of the kernels that leave their result as a part of a sum.
+func (e *emitter) part() string {
+	if e.in.Results[0].Type.Partial == ir.PartialSum {
+		return "64"
+	}
+	return ""
+}
+
+// product64 calls a kernel that rounds its result or leaves it as a part of a sum.
+func (e *emitter) product64(name string, args ...jen.Code) {
+	if e.part() == "" {
+		args = append(args, e.rounds(0))
+	}
+	e.kernel(name+e.part(), args...)
+}
+
+// meet calls a method of the communicator that the instruction names.
+func (e *emitter) meet(name string, args ...jen.Code) {
+	comm := e.g.comms[e.in.Attrs.Str("over")].name
+	e.statement(call(selector("m."+comm+"."+name), args...), "")
+}
+
+// splits refuses what the kernels cannot do on a rank's part.
+func (e *emitter) splits(r *rule) {
+	in := e.in
+	if in.Op == nil || in.Op.Class == ir.View || in.Op.Class == ir.Collective {
+		return
+	}
+	for _, v := range in.Results {
+		if v.Type.Partial == ir.PartialSum && (r == nil || !r.parts) {
+			e.fail("no kernel of %s leaves a part of a sum unrounded", in.Op.Name)
+		}
+	}
+	if in.LocalIndices() != nil && (r == nil || !r.indices) {
+		e.fail("no kernel of %s takes indices of a split axis", in.Op.Name)
+	}
+}
+
 // function calls a function of package cpu.
 func (e *emitter) function(name string, args ...jen.Code) {
 	e.statement(call(e.g.cpu(name), args...), "")
@@ -183,8 +221,12 @@ func infinity(x float64) *jen.Statement {
 
 // body writes all instructions of a function, then what is not computed in place.
 func (e *emitter) body() error {
+	var before *ir.Instr
 	for _, in := range e.p.f.Body {
 		e.in = in
+		e.splits(rules[in.Op])
+		e.kernelStart(before)
+		before = in
 		switch r := rules[in.Op]; {
 		case in.Op == nil:
 			e.call()

@@ -85,12 +85,17 @@ func (g *generator) mainFile() *file {
 	vocab := g.sizes.dim(g.m.Func(Main + ".prefill").Results[0].Dims[1])
 	loader := jen.Func().Params(jen.Id("b").Op("*").Add(g.host("Binder")), jen.Id("threads").Int()).
 		Add(g.host("Model")).Block(jen.Return(jen.Id("load").Call(jen.Id("b"), jen.Id("threads"))))
-	f.Func().Id("main").Params().Block(g.host("Exit").Call(composite(g.host("Program"),
+	fields := []jen.Code{
 		pair("Name", jen.Lit(g.m.Name)),
 		pair("Source", jen.Lit(g.source())),
 		pair("Target", jen.Lit(g.opts.Target)),
 		pair("Vocab", vocab.code),
-		pair("Load", loader))))
+	}
+	if g.m.Mesh.Ranks() > 1 {
+		fields = append(fields, pair("Mesh", jen.Id("mesh")))
+	}
+	f.Func().Id("main").Params().Block(
+		g.host("Exit").Call(composite(g.host("Program"), append(fields, pair("Load", loader))...)))
 	return f
 }
 

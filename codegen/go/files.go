@@ -21,7 +21,7 @@ type file struct {
 func (g *generator) newFile(name string) *file {
 	f := &file{name, jen.NewFile("main")}
 	f.HeaderComment(g.header())
-	for _, p := range []string{"cpu", "host", "formats"} {
+	for _, p := range []string{"collective", "cpu", "host", "formats"} {
 		f.ImportName(g.runtime(p), p)
 	}
 	return f
@@ -152,7 +152,7 @@ func fileName(function string) string {
 		name += "_function"
 	}
 	switch name {
-	case "dims", "model", "weights", "state", "temporaries", "helpers", "main", "entries":
+	case "dims", "model", "weights", "state", "temporaries", "helpers", "launches", "main", "entries", "ranks":
 		name += "_function"
 	}
 	return name + ".go"

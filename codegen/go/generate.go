@@ -28,15 +28,17 @@ const (
 // GoVersion stands in the go.mod of generated programs: the oldest toolchain that builds them.
 const GoVersion = "1.26"
 
-// Generate writes the program of a verified module: file contents by slash-separated path.
+// Generate writes the program of a verified module: file contents by slash-separated path. Where the module has
+// kernels, the program computes them in their order and counts them.
 func Generate(m *ir.Module, opts Options) (map[string][]byte, error) {
 	if opts.Target == "" {
 		opts.Target = "cpu"
 	}
-	g, err := newGenerator(m, opts)
+	g, err := newGenerator(m.Inline(), opts)
 	if err != nil {
 		return nil, err
 	}
+	g.counts = len(m.Kernels) > 0
 	files, err := runtime.Sources(g.module)
 	if err != nil {
 		return nil, err
@@ -72,12 +74,14 @@ type generator struct {
 	attrConst map[string]string     // "op.attribute" → constant
 	ropes     []rope
 	helpers   map[string]bool
+	comms     map[string]comm // by the axis of the mesh, "" for all ranks; empty for a program on one rank
+	counts    bool            // the module has kernels
 }
 
 // reserved are the names that every program uses for itself: in the package, as fields of Model, and in functions.
-var reserved = []string{"Model", "call", "load", "main", "rec", "batch", "maxSeq", "arenas", "temporaries",
+var reserved = []string{"Model", "call", "load", "main", "rec", "batch", "maxSeq", "arenas", "temporaries", "launched",
 	"b", "s", "p", "m", "l", "t", "at", "i", "w", "a", "x", "sigmoid", "silu", "softplus",
-	"cpu", "host", "math", "formats"}
+	"cpu", "host", "math", "formats", "collective", "mesh", "Ranks"}
 
 func newGenerator(m *ir.Module, opts Options) (*generator, error) {
 	g := &generator{m: m, opts: opts, rules: rules, top: newScope(reserved...),
@@ -92,6 +96,7 @@ func newGenerator(m *ir.Module, opts Options) (*generator, error) {
 		}
 		g.sizes.consts[d.Name] = g.top.name(want)
 	}
+	g.nameComms()
 	g.nameFunctions()
 	for _, p := range m.Params {
 		s, err := g.newSet(p)
@@ -128,7 +133,7 @@ func (g *generator) sameCode(a, b *ir.Func) bool {
 	print := func(f *ir.Func) string {
 		return strings.ReplaceAll(f.Print(g.m), "."+string(ir.Decode), "."+string(ir.Prefill))
 	}
-	if a.Params != b.Params || print(a) != print(b) {
+	if a.Params != b.Params || print(a) != print(b) || !sameKernels(a, b) {
 		return false
 	}
 	for i, in := range a.Body {
@@ -167,6 +172,9 @@ func (g *generator) locals() *scope {
 	for _, c := range g.sizes.consts {
 		taken = append(taken, c)
 	}
+	for _, c := range g.comms {
+		taken = append(taken, c.size)
+	}
 	return newScope(taken...)
 }
 
@@ -183,7 +191,7 @@ func (g *generator) collectAttributes() {
 	values := map[string][]any{}
 	for _, f := range g.m.Funcs {
 		for _, in := range f.Body {
-			if in.Op == nil || in.Op == ops.Rope {
+			if in.Op == nil || in.Op == ops.Rope || in.Op.Class == ir.Collective {
 				continue
 			}
 			for _, a := range in.Attrs {
@@ -261,8 +269,14 @@ func (g *generator) files() ([]*file, error) {
 		}
 		list = append(list, g.mainFile(), g.entriesFile())
 	}
+	if g.counts {
+		list = append(list, g.launchesFile())
+	}
 	if len(g.helpers) > 0 {
 		list = append(list, g.helpersFile())
+	}
+	if g.m.Mesh.Ranks() > 1 {
+		list = append(list, g.ranksFile())
 	}
 	return append(list, functions...), nil
 }

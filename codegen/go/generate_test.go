@@ -12,22 +12,25 @@ import (
 	"github.com/dave/jennifer/jen"
 	"github.com/stretchr/testify/require"
 
-	"flagc/internal/compare"
 	"flagc/internal/golden"
 	"flagc/internal/record"
 	"flagc/ir"
 	"flagc/ir/eval"
 	"flagc/ir/ops"
+	"flagc/passes"
 	"flagc/runtime/safetensors"
 	"flagc/weights"
 )
 
 // odd is a module that uses ops in ways in which the model's own text does not.
-func odd(t *testing.T) *ir.Module {
+func odd(t *testing.T) *ir.Module { return read(t, "odd.ir") }
+
+// read parses a module of testdata.
+func read(t *testing.T, name string) *ir.Module {
 	t.Helper()
-	text, err := os.ReadFile("testdata/odd.ir")
+	text, err := os.ReadFile("testdata/" + name)
 	require.NoError(t, err)
-	m, err := ir.ParseModule(string(text), "odd.ir", ops.All)
+	m, err := ir.ParseModule(string(text), name, ops.All)
 	require.NoError(t, err)
 	require.NoError(t, m.Verify())
 	return m
@@ -56,38 +59,39 @@ func TestNanoRunsLikeTheInterpreter(t *testing.T) {
 	require.NoError(t, err)
 	exact := filepath.Join(t.TempDir(), "exact.safetensors")
 	require.NoError(t, safetensors.WriteFile(exact, nil, record.Logits(want)))
-	a, err := safetensors.Open(exact)
-	require.NoError(t, err)
-	defer a.Close()
-	b, err := safetensors.Open(logits)
-	require.NoError(t, err)
-	defer b.Close()
-	report := compare.Files(a.Tensors(), b.Tensors())
-	require.Empty(t, report.OnlyA)
-	require.Empty(t, report.OnlyB)
-	require.Len(t, report.Tensors, 5)
-	for _, r := range report.Tensors {
-		require.Empty(t, r.Mismatch, r.Name)
-		require.LessOrEqual(t, r.RelL2, nanoDrift, r.Name)
-	}
+	requireNear(t, exact, logits, 5)
 }
 
 func TestAnyVerifiedModuleRuns(t *testing.T) {
-	m := odd(t)
+	for _, name := range []string{"odd.ir", "grid.ir"} {
+		t.Run(name, func(t *testing.T) { requireLikeTheInterpreter(t, read(t, name)) })
+	}
+}
+
+// requireLikeTheInterpreter runs a module's program and compares its logits, and traced values of other kinds than
+// bf16, with the interpreter's.
+func requireLikeTheInterpreter(t *testing.T, m *ir.Module) {
 	checkpoint := filepath.Join(t.TempDir(), "checkpoint")
 	require.NoError(t, weights.Make(m, []byte("{}"), checkpoint, weights.MakeOptions{Seed: 3, Single: true}))
 	program := build(t, m, nil)
 	tokens := [][]int32{prompt(11, 64), prompt(13, 64)[2:]}
 	feed := [][]int32{{1, 2, 3}, {4, 5, 6}}
-	logits := filepath.Join(t.TempDir(), "logits.safetensors")
+	logits, trace := filepath.Join(t.TempDir(), "logits.safetensors"), filepath.Join(t.TempDir(), "trace.safetensors")
 	start(t, program, "--weights", checkpoint, "--prompt", tokenFile(t, tokens), "--feed", tokenFile(t, feed),
-		"--logits", logits)
-	want, err := eval.Generate(m, source(t, m, checkpoint), eval.Request{Prompt: tokens, Feed: feed})
+		"--logits", logits, "--trace", trace)
+	var rec record.Recorder
+	want, err := eval.Generate(m, source(t, m, checkpoint), eval.Request{Prompt: tokens, Feed: feed, Trace: rec.Add})
 	require.NoError(t, err)
-	file, err := safetensors.Open(logits)
+	requireTensors(t, logits, record.Logits(want))
+	requireTensors(t, trace, slices.DeleteFunc(rec.Tensors, func(d safetensors.Data) bool { return d.DType == "BF16" }))
+}
+
+// requireTensors compares tensors of a file: integers by equality, others by oddError.
+func requireTensors(t *testing.T, path string, want []safetensors.Data) {
+	file, err := safetensors.Open(path)
 	require.NoError(t, err)
 	defer file.Close()
-	for _, d := range record.Logits(want) {
+	for _, d := range want {
 		got, ok := file.Tensor(d.Name)
 		require.True(t, ok, d.Name)
 		require.Equal(t, d.Shape, got.Shape)
@@ -120,11 +124,21 @@ func TestGeneratedSourcesAreGolden(t *testing.T) {
 			golden.Check(t, filepath.Join("testdata", "odd", name+".golden"), string(files[name]))
 		}
 	}
+	files, err = Generate(read(t, "grid.ir"), Options{})
+	require.NoError(t, err)
+	for _, name := range []string{"main_function.go", "weights.go"} {
+		golden.Check(t, filepath.Join("testdata", "grid", name+".golden"), string(files[name]))
+	}
 	m, _ := nano(t)
 	files, err = Generate(m, Options{})
 	require.NoError(t, err)
 	for _, name := range []string{"block_csa.go", "dims.go", "entries.go", "main.go", "main_function.go", "model.go"} {
 		golden.Check(t, filepath.Join("testdata", "nano", name+".golden"), string(files[name]))
+	}
+	files, err = Generate(shard(t, m, grid{tp: 8, groups: passes.Reduce}), Options{})
+	require.NoError(t, err)
+	for _, name := range []string{"block_hca.go", "main.go", "main_function.go", "model.go", "ranks.go", "weights.go"} {
+		golden.Check(t, filepath.Join("testdata", "ranks", name+".golden"), string(files[name]))
 	}
 }
 
@@ -144,10 +158,16 @@ func TestGenerationIsDeterministicAndMarked(t *testing.T) {
 
 func TestGeneratedModuleIsClean(t *testing.T) {
 	m, _ := nano(t)
-	dir := write(t, m, nil)
-	toolchain(t, dir, "vet", "./...")
-	files, err := Generate(m, Options{})
-	require.NoError(t, err)
+	for _, m := range []*ir.Module{m, shard(t, m, grid{tp: 8, groups: passes.Reduce, scores: passes.Split})} {
+		dir := write(t, m, nil)
+		toolchain(t, dir, "vet", "./...")
+		files, err := Generate(m, Options{})
+		require.NoError(t, err)
+		requireClean(t, files)
+	}
+}
+
+func requireClean(t *testing.T, files map[string][]byte) {
 	for name, text := range files {
 		if !strings.HasSuffix(name, ".go") {
 			continue
@@ -164,15 +184,11 @@ func TestGeneratedModuleIsClean(t *testing.T) {
 // longestLine allows for the comments that gofmt moves into one column.
 const longestLine = 140
 
-// TestEveryOpHasARule holds the table complete: an op is written by a kernel, is a view, or is pointwise.
-// Collectives have none: programs run on one rank, and a graph for several is refused.
+// TestEveryOpHasARule holds the table complete: an op is written by a kernel or a collective, is a view, or is
+// pointwise.
 func TestEveryOpHasARule(t *testing.T) {
 	for _, op := range ops.All.All() {
 		r := rules[op]
-		if op.Class == ir.Collective {
-			require.Nil(t, r, op.Name)
-			continue
-		}
 		if op.PointwiseBody() == nil {
 			require.NotNil(t, r, op.Name)
 		}
@@ -262,4 +278,23 @@ func TestRefusals(t *testing.T) {
 	m.Params[0].Instances = append(m.Params[0].Instances, "")
 	_, err = Generate(m, Options{})
 	require.ErrorContains(t, err, "parameter set block stands at the top and at other places")
+
+	const apart = `module apart from "apart.flag"
+dims D=64
+mesh tp=2
+
+params main {
+  weight w: bf16[E=4, F=8, D|2] from "experts.*.w.weight"
+}
+
+func part.prefill(%x: bf16[b, D|2], %ids: i32[b, A=2]) -> (bf16[b, A=2, F=8]) uses main {
+  %y = expert_linear %x, %ids, $w : bf16[b, A=2, F=8] partial
+  %z = all_reduce %y              : bf16[b, A=2, F=8]
+  return %z
+}
+`
+	m, err = ir.ParseModule(apart, "apart.ir", ops.All)
+	require.NoError(t, err)
+	_, err = Generate(m, Options{})
+	require.ErrorContains(t, err, "no kernel of expert_linear leaves a part of a sum unrounded")
 }

@@ -37,7 +37,7 @@ func write(t *testing.T, m *ir.Module, extra map[string]string) string {
 func build(t *testing.T, m *ir.Module, extra map[string]string) string {
 	t.Helper()
 	dir := write(t, m, extra)
-	toolchain(t, dir, "build", "-o", "program", ".")
+	toolchain(t, dir, "build", "-trimpath", "-o", "program", ".") // -trimpath: the runtime compiles once for all programs
 	return filepath.Join(dir, "program")
 }
 

@@ -9,8 +9,11 @@ import (
 // modelFile declares Model, and how it is loaded and reset.
 func (g *generator) modelFile(plans []*plan) *file {
 	f := g.newFile("model.go")
-	f.Comment(comment("Model is the whole model with its weights, its states and its memory. Kernels are " +
-		"methods of the embedded context. It serves one goroutine at a time."))
+	what := "the whole model with its weights, its states and its memory."
+	if g.m.Mesh.Ranks() > 1 {
+		what = "what one rank has of the model: its part of the weights, its states and its memory."
+	}
+	f.Comment(comment("Model is " + what + " Kernels are methods of the embedded context. It serves one goroutine at a time."))
 	f.Type().Id("Model").Struct(g.modelFields(plans)...)
 	f.Comment("call is what one call computes: s tokens of each of b sequences, after p others.")
 	f.Type().Id("call").Struct(jen.List(jen.Id("b"), jen.Id("s"), jen.Id("p")).Int())
@@ -34,6 +37,11 @@ func (g *generator) modelFields(plans []*plan) []jen.Code {
 		jen.Line(),
 		jen.List(jen.Id("batch"), jen.Id("maxSeq")).Int(),
 		jen.Line(),
+	}
+	fields = append(fields, g.commFields()...)
+	if g.counts {
+		launched := jen.Id("launched").Index(jen.Lit(len(g.m.Params))).Int()
+		fields = append(fields, launched.Comment("kernels so far, by kind of layer"), jen.Line())
 	}
 	for _, p := range g.m.Params {
 		s := g.sets[p]
@@ -72,8 +80,8 @@ func (g *generator) modelFields(plans []*plan) []jen.Code {
 
 // loadAll binds all parameter sets.
 func (g *generator) loadAll() []jen.Code {
-	body := []jen.Code{jen.Id("m").Op(":=").Op("&").Id("Model").Values(
-		pair("Ctx", g.cpu("NewCtx").Call(jen.Id("threads"))))}
+	own := append([]jen.Code{pair("Ctx", g.cpu("NewCtx").Call(jen.Id("threads")))}, g.bindComms()...)
+	body := []jen.Code{jen.Id("m").Op(":=").Op("&").Id("Model").Values(own...)}
 	for _, p := range g.m.Params {
 		set := selector("m." + g.sets[p].typ)
 		switch {

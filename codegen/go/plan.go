@@ -187,13 +187,29 @@ func (p *plan) variable(v *ir.Value) *variable {
 	size := p.g.sizes.product(v.Type.Dims)
 	x := &variable{repr: reprOf(v), size: size, sizeKey: size.code.GoString(), bytes: bytes}
 	if v.Def != nil && v != v.Def.Results[0] && unrounded(p.f, v.Def) {
-		x.repr, x.bytes = doubles, 2*bytes
+		x.repr = doubles
 	}
 	x.types = []string{p.g.m.PrintType(v.Type)}
-	if named(v) {
-		x.base = base(v.Name)
+	x.base = p.baseOf(v)
+	if x.repr == doubles {
+		x.bytes = 8 * (bytes / 4)
 	}
 	return x
+}
+
+// baseOf is the name of a value, "" if nobody named it. A part of a sum leaves its name to the sum.
+func (p *plan) baseOf(v *ir.Value) string {
+	from := v
+	if !named(v) && v.Def.Op != nil && v.Def.Op.Class == ir.Collective {
+		from = v.Def.Args[0]
+	}
+	switch {
+	case !named(from):
+		return ""
+	case from == v && v.Type.Partial == ir.PartialSum:
+		return base(v.Name) + "_part"
+	}
+	return base(from.Name)
 }
 
 // named reports whether a person named the value: otherwise it is called like its op, its callee or a weight.
@@ -331,6 +347,9 @@ func (p *plan) release(i int) {
 func (p *plan) hint(in *ir.Instr) string {
 	if in.Op == nil {
 		return in.Callee.Name
+	}
+	if in.Op.Class == ir.Collective && in.Args[0].Def != nil {
+		return p.hint(in.Args[0].Def) + "_met"
 	}
 	for _, a := range in.Args {
 		if a != nil && a.Kind == ir.WeightValue {

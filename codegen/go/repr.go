@@ -33,6 +33,8 @@ func reprOf(v *ir.Value) repr {
 		return ints
 	case v.Kind == ir.StateValue && v.Type.Elem.DType == ir.BF16:
 		return halves
+	case v.Type.Partial == ir.PartialSum:
+		return doubles // until the ranks have added their parts
 	}
 	return floats
 }

@@ -26,6 +26,10 @@ type rule struct {
 	suffix  string // of the operand's name, for a result that nobody named
 	// canRound says that the kernel can round to bf16 what the op yields as float32.
 	canRound bool
+	// parts says that a kernel with "64" behind its name leaves a part of a sum unrounded.
+	parts bool
+	// indices says that the kernel takes indices of a whole axis of which its weight is a part.
+	indices bool
 	// alias reports whether the result is the first operand's memory, so that nothing is emitted.
 	alias func(p *plan, in *ir.Instr) bool
 	emit  func(e *emitter, in *ir.Instr)
@@ -35,17 +39,17 @@ var always = func(*plan, *ir.Instr) bool { return true }
 
 // rules is the table of operators. Pointwise ops need no entry: their bodies become loops.
 var rules = map[*ir.Op]*rule{
-	ops.Linear: {weights: map[int]role{1: asMatrix}, emit: func(e *emitter, in *ir.Instr) {
-		e.kernel("Linear", e.out(0), e.arg(0), e.arg(1), e.rounds(0))
+	ops.Linear: {weights: map[int]role{1: asMatrix}, parts: true, emit: func(e *emitter, in *ir.Instr) {
+		e.product64("Linear", e.out(0), e.arg(0), e.arg(1))
 	}},
-	ops.GroupedLinear: {weights: map[int]role{1: asMatrix}, emit: func(e *emitter, in *ir.Instr) {
-		e.kernel("GroupedLinear", e.out(0), e.arg(0), e.arg(1), e.axis(1, 0), e.rounds(0))
+	ops.GroupedLinear: {weights: map[int]role{1: asMatrix}, parts: true, emit: func(e *emitter, in *ir.Instr) {
+		e.product64("GroupedLinear", e.out(0), e.arg(0), e.arg(1), e.axis(1, 0))
 	}},
-	ops.ExpertLinear: {weights: map[int]role{2: asExperts}, emit: func(e *emitter, in *ir.Instr) {
+	ops.ExpertLinear: {weights: map[int]role{2: asExperts}, indices: true, emit: func(e *emitter, in *ir.Instr) {
 		perSlot := jen.Lit(len(in.Args[0].Type.Dims) == 3)
 		e.kernel("ExpertLinear", e.out(0), e.arg(0), e.arg(2), e.arg(1), e.axis(1, 1), perSlot, e.rounds(0))
 	}},
-	ops.Embedding: {weights: map[int]role{1: asMatrix}, emit: func(e *emitter, in *ir.Instr) {
+	ops.Embedding: {weights: map[int]role{1: asMatrix}, indices: true, emit: func(e *emitter, in *ir.Instr) {
 		e.kernel("Embed", e.out(0), e.arg(1), e.arg(0))
 	}},
 
@@ -97,8 +101,8 @@ var rules = map[*ir.Op]*rule{
 	ops.RouteWeights: {emit: func(e *emitter, in *ir.Instr) {
 		e.kernel("RouteWeights", e.out(0), e.arg(0), e.arg(1), e.axis(0, 1), e.axis(1, 1), e.attr("scale"))
 	}},
-	ops.SumSlots: {emit: func(e *emitter, in *ir.Instr) {
-		e.kernel("SumSlots", e.out(0), e.arg(0), e.axis(0, 1), e.axis(0, 2))
+	ops.SumSlots: {parts: true, emit: func(e *emitter, in *ir.Instr) {
+		e.kernel("SumSlots"+e.part(), e.out(0), e.arg(0), e.axis(0, 1), e.axis(0, 2))
 	}},
 
 	ops.RingWrite: {emit: func(e *emitter, in *ir.Instr) {
@@ -126,8 +130,8 @@ var rules = map[*ir.Op]*rule{
 		e.kernel("CausalEntries", e.out(0), e.sym("b"), e.sym("s"), e.sym("p"), e.size("n"), e.attr("ratio"),
 			e.size("first"))
 	}},
-	ops.IndexScore: {emit: func(e *emitter, in *ir.Instr) {
-		e.kernel("IndexScore", e.out(0), e.arg(0), e.cache(1), e.arg(2),
+	ops.IndexScore: {parts: true, emit: func(e *emitter, in *ir.Instr) {
+		e.kernel("IndexScore"+e.part(), e.out(0), e.arg(0), e.cache(1), e.arg(2),
 			e.axis(0, 0), e.axis(0, 1), e.axis(0, 2), e.axis(0, 3), e.axis(1, 1), e.rows(1))
 	}},
 	ops.TopEntries: {emit: func(e *emitter, in *ir.Instr) {
@@ -137,6 +141,30 @@ var rules = map[*ir.Op]*rule{
 	ops.SparseAttention: {emit: func(e *emitter, in *ir.Instr) {
 		e.kernel("SparseAttention", e.out(0), e.arg(0), e.kv(1), e.arg(2), e.arg(3),
 			e.axis(0, 0), e.axis(0, 1), e.axis(0, 2), e.axis(0, 3), e.axis(2, 2), e.attr("scale"))
+	}},
+
+	ops.AllReduce: {over: []int{0}, emit: func(e *emitter, in *ir.Instr) {
+		if in.Args[0].Type.Partial == ir.PartialOne {
+			e.meet("AllReduceOne", e.out(0), e.arg(0))
+			return
+		}
+		e.meet("AllReduce", e.out(0), e.arg(0), e.rounds(0))
+	}},
+	ops.ReduceScatter: {emit: func(e *emitter, in *ir.Instr) {
+		run := e.product(in.Results[0].Type.Dims[in.Attrs.Int("axis"):])
+		if in.Args[0].Type.Partial == ir.PartialOne {
+			e.meet("ReduceScatterOne", e.out(0), e.arg(0), run)
+			return
+		}
+		e.meet("ReduceScatter", e.out(0), e.arg(0), run, e.rounds(0))
+	}},
+	ops.AllGather: {emit: func(e *emitter, in *ir.Instr) {
+		run := e.product(in.Args[0].Type.Dims[in.Attrs.Int("axis"):])
+		if reprOf(in.Results[0]) == ints {
+			e.meet("AllGatherInts", e.out(0), e.arg(0), run)
+			return
+		}
+		e.meet("AllGather", e.out(0), e.arg(0), run)
 	}},
 
 	ops.ViewAs: {alias: always},

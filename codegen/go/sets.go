@@ -188,13 +188,13 @@ var (
 	tags      = map[ir.DType]string{ir.F32: "F32", ir.BF16: "BF16", ir.I32: "I32", ir.I64: "I64"}
 )
 
-// load is the statement that binds one weight.
+// load is the statement that binds one weight. Sizes are those of the whole tensor; the binder cuts.
 func (s *set) load(w *ir.Weight) *jen.Statement {
 	name := jen.Lit(w.Tensor)
 	if !s.whole() {
 		name = jen.Id("at").Op("+").Lit("." + w.Tensor)
 	}
-	dims, z := w.Value.Type.Dims, s.g.sizes
+	dims, z := w.Value.Type.Whole().Dims, s.g.sizes
 	dtype := w.Value.Type.Elem.DType
 	method, args := "Floats", []jen.Code{name}
 	switch s.roles[w.Value.Name] {
@@ -213,11 +213,36 @@ func (s *set) load(w *ir.Weight) *jen.Statement {
 	default:
 		args = append(append(args, jen.Lit(tags[dtype])), s.shape(dims)...)
 	}
-	code := selector("w." + s.paths[w.Value.Name]).Op("=").Add(call(selector("b."+method), args...))
+	code := selector("w." + s.paths[w.Value.Name]).Op("=").Add(call(s.cut(w).Dot(method), args...))
 	if w.Value.Span.Line > 0 {
 		code.Commentf(":%d", w.Value.Span.Line)
 	}
 	return code
+}
+
+// cut is the binder for the part of a weight that a rank has.
+func (s *set) cut(w *ir.Weight) *jen.Statement {
+	binder, dims, rows := jen.Id("b"), w.Value.Type.Dims, 0
+	if w.IsMany() {
+		rows = 1
+	}
+	for i, d := range dims {
+		if d.Split == 0 {
+			continue
+		}
+		over := jen.Id(s.g.comms[d.Over].name)
+		switch groups := dims[min(rows, i):i]; {
+		case i < rows:
+			binder.Dot("Own").Call(over)
+		case i > rows && i == len(dims)-1:
+			binder.Dot("Columns").Call(over)
+		case ones(groups):
+			binder.Dot("Rows").Call(over)
+		default:
+			binder.Dot("RowsIn").Call(s.g.sizes.product(groups).code, over)
+		}
+	}
+	return binder
 }
 
 // shape lists the stored shape: leading axes are rows together.
@@ -241,7 +266,7 @@ func (s *set) limit(w *ir.Weight) *jen.Statement {
 				continue
 			}
 			if from := in.Args[1].Def; from.Op == ops.HashExperts && from.Args[1] == w.Value {
-				return s.g.sizes.dim(in.Args[2].Type.Dims[0]).code
+				return s.g.sizes.dim(in.Args[2].Type.Dims[0].Whole()).code
 			}
 		}
 	}

@@ -15,10 +15,14 @@ import (
 type sizes struct {
 	consts map[string]string // named size → Go constant
 	names  map[string]int
+	ranks  map[string]string // axis of the mesh → Go constant of its size; "" for all ranks
 }
 
-// dim writes an axis the way its author did, by the names of its parts.
+// dim writes an axis the way its author did, by the names of its parts; one that is split as the part of a rank.
 func (z *sizes) dim(d ir.Dim) expr {
+	if d.Split > 0 {
+		return z.dim(d.Whole()).op("/", word(jen.Id(z.ranks[d.Over])))
+	}
 	size, err := ir.ParseSize(d.Name, z.names)
 	if err != nil || !size.Equal(d.Size) {
 		return z.size(d.Size)

@@ -163,7 +163,7 @@ func (fr *frame) value(v *ir.Value) ([]*ir.Tensor, error) {
 	if t := fr.values[v]; t != nil {
 		return t, nil
 	}
-	if v.Kind != ir.WeightValue {
+	if v.Kind != ir.WeightValue || fr.fn.IsKernel() {
 		return nil, fmt.Errorf("BUG: %s: %s has no value", fr.fn.FullName(), v.Ref())
 	}
 	w := fr.fn.Params.Weight(v.Name)
@@ -190,9 +190,12 @@ func (fr *frame) instr(in *ir.Instr) (err error) {
 		}
 	}
 	var results [][]*ir.Tensor
-	if in.Callee != nil {
+	switch {
+	case in.Callee != nil:
 		results, err = fr.m.function(in.Callee, ir.Join(fr.instance, in.At), fr.env, args)
-	} else {
+	case in.Kernel != nil:
+		results, err = fr.launch(in, args)
+	default:
 		results, err = fr.op(in, args)
 	}
 	if err != nil {
@@ -201,9 +204,7 @@ func (fr *frame) instr(in *ir.Instr) (err error) {
 	for i, v := range in.Results {
 		fr.values[v] = results[i]
 	}
-	if in.Trace != "" && fr.m.opts.Trace != nil {
-		fr.m.opts.Trace(ir.Join(fr.instance, in.Trace), results[0][0])
-	}
+	fr.trace(in, results)
 	return nil
 }
 

@@ -17,6 +17,7 @@ var RingWrite = define(ir.Op{
 	Types:   "bf16 bf16 -> bf16",
 	Attrs:   []ir.AttrDecl{integer("window", "rows of the ring")},
 	Updates: map[int]int{0: 0},
+	Stores:  true,
 	Whole:   "s j",
 	Flops:   "0",
 	Eval: func(e *ir.Eval) {
@@ -40,6 +41,7 @@ var CacheWrite = define(ir.Op{
 	Types:   "bf16 bf16 -> bf16",
 	Attrs:   []ir.AttrDecl{size("at", "row of the first")},
 	Updates: map[int]int{0: 0},
+	Stores:  true,
 	Whole:   "n j",
 	Flops:   "0",
 	Eval: func(e *ir.Eval) {

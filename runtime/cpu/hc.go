@@ -26,7 +26,7 @@ func hcPre[F float32 | float64](c *Ctx, y []float32, post, comb []F, x []float32
 	n := (2 + hc) * hc
 	need("HCPre", "fn", fn.N, n)
 	mixes := grow(&c.buf.wide, rows*n)
-	c.linearWide(mixes, x, fn)
+	c.Linear64(mixes, x, fn)
 	c.eachRow(rows, hc*width, func(id, lo, hi int) {
 		f := grow(&c.workers[id].f, hc+hc*hc)
 		pre, square := f[:hc], f[hc:]
@@ -60,7 +60,7 @@ func (c *Ctx) HCHead(dst, x []float32, fn *Matrix, scale, base []float32,
 	need("HCHead", "dst", len(dst), rows*width)
 	need("HCHead", "fn", fn.N, hc)
 	mixes := grow(&c.buf.wide, rows*hc)
-	c.linearWide(mixes, x, fn)
+	c.Linear64(mixes, x, fn)
 	c.eachRow(rows, hc*width, func(id, lo, hi int) {
 		pre := grow(&c.workers[id].f, hc)
 		for r := lo; r < hi; r++ {

@@ -84,10 +84,43 @@ const keyBlock = 64
 // dst[b,i,j] = sum over h of relu(q[b,i,h]·keys[b,j])·w[b,i,h]. q is [batch,s,heads,d], w [batch,s,heads],
 // keys a bf16 cache [batch,keyRows,d] of which the first n rows are rated, dst [batch,s,n].
 func (c *Ctx) IndexScore(dst, q []float32, keys []uint16, w []float32, batch, s, heads, d, n, keyRows int) {
+	need("IndexScore", "dst", len(dst), batch*s*n)
+	c.rateKeys(q, keys, w, batch, s, heads, d, n, keyRows, func(scr *scratch, at, count int, dots, w []float32) {
+		sums := grow(&scr.c, count)
+		clear(sums)
+		for h, weight := range w {
+			active.rate(sums, dots[h*count:(h+1)*count], weight)
+		}
+		for j, v := range sums {
+			dst[at+j] = formats.RoundBF16x32(v)
+		}
+	})
+}
+
+// IndexScore64 is IndexScore that leaves the sums over heads unrounded, as parts of sums over more heads.
+func (c *Ctx) IndexScore64(dst []float64, q []float32, keys []uint16, w []float32,
+	batch, s, heads, d, n, keyRows int) {
+	need("IndexScore64", "dst", len(dst), batch*s*n)
+	c.rateKeys(q, keys, w, batch, s, heads, d, n, keyRows, func(scr *scratch, at, count int, dots, w []float32) {
+		out, term := dst[at:at+count], grow(&scr.c, count)
+		clear(out)
+		for h, weight := range w {
+			clear(term)
+			active.rate(term, dots[h*count:(h+1)*count], weight)
+			for j, v := range term {
+				out[j] += float64(v)
+			}
+		}
+	})
+}
+
+// rateKeys multiplies queries by keys and hands the products to sum, for count results from at on: dots is
+// [heads,count], w [heads].
+func (c *Ctx) rateKeys(q []float32, keys []uint16, w []float32, batch, s, heads, d, n, keyRows int,
+	sum func(scr *scratch, at, count int, dots, w []float32)) {
 	need("IndexScore", "q", len(q), batch*s*heads*d)
 	need("IndexScore", "w", len(w), batch*s*heads)
 	need("IndexScore", "keys", len(keys), batch*keyRows*d)
-	need("IndexScore", "dst", len(dst), batch*s*n)
 	blocks := ceilDiv(n, keyBlock)
 	c.Pool.For(batch*blocks, 1, func(id, lo, hi int) {
 		scr := &c.workers[id]
@@ -96,25 +129,13 @@ func (c *Ctx) IndexScore(dst, q []float32, keys []uint16, w []float32, batch, s,
 			count := min(keyBlock, n-first)
 			wide := grow(&scr.a, count*d)
 			active.half(wide, keys[(b*keyRows+first)*d:][:count*d])
+			dots := grow(&scr.b, heads*count)
 			for i := b * s; i < (b+1)*s; i++ {
-				scr.scoreKeys(dst[i*n+first:][:count], q[i*heads*d:(i+1)*heads*d], wide, w[i*heads:(i+1)*heads], d)
+				dotMatrix(scr, active.tile, &scr.sums, dots, count, q[i*heads*d:(i+1)*heads*d], wide, heads, count, d)
+				sum(scr, i*n+first, count, dots, w[i*heads:(i+1)*heads])
 			}
 		}
 	})
-}
-
-// scoreKeys rates widened keys for one query.
-func (scr *scratch) scoreKeys(dst, q, keys, w []float32, d int) {
-	dots := grow(&scr.b, len(w)*len(dst))
-	dotMatrix(scr, active.tile, &scr.sums, dots, len(dst), q, keys, len(w), len(dst), d)
-	sums := grow(&scr.c, len(dst))
-	clear(sums)
-	for h, weight := range w {
-		active.rate(sums, dots[h*len(dst):(h+1)*len(dst)], weight)
-	}
-	for j, v := range sums {
-		dst[j] = formats.RoundBF16x32(v)
-	}
 }
 
 // dotMatrix writes out[i,j] = a[i]·b[j] for rows of d values, in the precision of tile, whose results pass

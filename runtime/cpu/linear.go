@@ -48,11 +48,19 @@ func (c *Ctx) Linear(dst, x []float32, w *Matrix, round bool) {
 	c.multiply(dst, x, w.Enc, w.N, w.K, round)
 }
 
-// linearWide is Linear with sums and results in float64.
-func (c *Ctx) linearWide(dst []float64, x []float32, w *Matrix) {
-	c.mul.products = append(c.mul.products[:0], product{w, 0, c.identityPairs(len(x)/w.K, 1, 0)})
+// Linear64 is Linear that leaves its results unrounded, as parts of sums that are rounded when they are complete.
+// Few rows of quantised weights are accumulated as Linear does, all else in float64.
+func (c *Ctx) Linear64(dst []float64, x []float32, w *Matrix) {
+	rows := rowsOf("Linear64", x, w.K)
+	need("Linear64", "dst", len(dst), rows*w.N)
+	c.mul.products = append(c.mul.products[:0], product{w, 0, c.identityPairs(rows, 1, 0)})
+	c.multiply64(dst, x, w.Enc, w.N, w.K)
+}
+
+// multiply64 is multiply with results in float64.
+func (c *Ctx) multiply64(dst []float64, x []float32, enc Encoding, n, k int) {
 	c.mul.exact, c.mul.wide = true, dst
-	c.multiply(nil, x, w.Enc, w.N, w.K, false)
+	c.multiply(nil, x, enc, n, k, false)
 	c.mul.wide = nil
 }
 
@@ -60,8 +68,21 @@ func (c *Ctx) linearWide(dst []float64, x []float32, w *Matrix) {
 // [r,groups,K], w is [groups·R,K] with group g's rows at g·R, dst is [r,groups,R]. Its activations are not
 // quantised, so more than a few rows are accumulated in float64.
 func (c *Ctx) GroupedLinear(dst, x []float32, w *Matrix, groups int, round bool) {
+	c.groupProducts(len(dst), x, w, groups)
+	c.mul.exact = true
+	c.multiply(dst, x, w.Enc, w.N/groups, w.K, round)
+}
+
+// GroupedLinear64 is GroupedLinear that leaves its results unrounded, see Linear64.
+func (c *Ctx) GroupedLinear64(dst []float64, x []float32, w *Matrix, groups int) {
+	c.groupProducts(len(dst), x, w, groups)
+	c.multiply64(dst, x, w.Enc, w.N/groups, w.K)
+}
+
+// groupProducts sets c.mul.products to one product for each group, for results of the given length.
+func (c *Ctx) groupProducts(results int, x []float32, w *Matrix, groups int) {
 	rows := rowsOf("GroupedLinear", x, groups*w.K)
-	need("GroupedLinear", "dst", len(dst), rows*w.N)
+	need("GroupedLinear", "dst", results, rows*w.N)
 	n := w.N / groups
 	need("GroupedLinear", "w", w.N, n*groups)
 	all := c.identityPairs(rows*groups, groups, rows)
@@ -69,8 +90,6 @@ func (c *Ctx) GroupedLinear(dst, x []float32, w *Matrix, groups int, round bool)
 	for g := range groups {
 		c.mul.products = append(c.mul.products, product{w, g * n, all[g*rows : (g+1)*rows]})
 	}
-	c.mul.exact = true
-	c.multiply(dst, x, w.Enc, n, w.K, round)
 }
 
 // identityPairs returns total pairs with equal source and destination. With several groups, the pairs of
@@ -115,7 +134,7 @@ func (c *Ctx) multiplyBlocks(id, lo, hi int) {
 		p := &m.products[i/perProduct]
 		n0 := i % perProduct * m.block
 		n1 := min(n0+m.block, m.n)
-		if len(p.rows) <= fewRows && m.wide == nil {
+		if len(p.rows) <= fewRows && (m.wide == nil || p.w.Scale != nil) {
 			m.direct(s, p, n0, n1)
 		} else {
 			m.widened(s, p, n0, n1)

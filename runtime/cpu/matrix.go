@@ -50,6 +50,7 @@ func (e Encoding) String() string {
 type Matrix struct {
 	Enc   Encoding
 	N, K  int
+	First int // the number of row 0, above 0 where the matrix is the later part of a table
 	Data  []byte
 	Scale []byte // nil for F32 and BF16
 }
@@ -82,10 +83,11 @@ func (m *Matrix) Row(dst []float32, n int) {
 	m.widenRange(dst, n, 0, m.K)
 }
 
-// Experts is one weight [N,K] for each routed expert.
+// Experts is one weight [N,K] for each routed expert, or for those that a rank has.
 type Experts struct {
-	N, K int
-	W    []Matrix
+	N, K  int
+	First int // the number of the expert that W begins with
+	W     []Matrix
 }
 
 // pitch is the length of a row in bytes.

@@ -4,7 +4,7 @@ import "slices"
 
 // ExpertLinear multiplies each token by the weights of its experts: ids is [n,slots], dst [n,slots,N]; x is
 // [n,K], or [n,slots,K] if perSlot is set. Tokens are grouped by expert, so that each used weight is read
-// once. An id that is no expert here, -1 or another rank's, gives zeros.
+// once. An id that is no expert of w, -1 or another rank's, gives zeros.
 func (c *Ctx) ExpertLinear(dst, x []float32, w *Experts, ids []int32, slots int, perSlot, round bool) {
 	sources := len(ids)
 	if !perSlot {
@@ -25,11 +25,12 @@ func (c *Ctx) ExpertLinear(dst, x []float32, w *Experts, ids []int32, slots int,
 func (c *Ctx) groupByExpert(dst []float32, w *Experts, ids []int32, slots int, perSlot bool) {
 	order := grow(&c.buf.keys, len(ids))[:0]
 	for i, id := range ids {
-		if id < 0 || int(id) >= len(w.W) {
+		own := int(id) - w.First
+		if own < 0 || own >= len(w.W) {
 			clear(dst[i*w.N : (i+1)*w.N])
 			continue
 		}
-		order = append(order, uint64(id)<<32|uint64(i))
+		order = append(order, uint64(own)<<32|uint64(i))
 	}
 	slices.Sort(order)
 	pairs := grow(&c.mul.pairs, len(order))
@@ -109,9 +110,16 @@ func (c *Ctx) RouteWeights(dst, scores []float32, ids []int32, e, k int, scale f
 }
 
 // SumSlots adds the slots of each row in ascending order: y is [n,slots,width], dst [n,width], unrounded.
-func (c *Ctx) SumSlots(dst, y []float32, slots, width int) {
-	rows := rowsOf("SumSlots", dst, width)
-	need("SumSlots", "y", len(y), rows*slots*width)
+func (c *Ctx) SumSlots(dst, y []float32, slots, width int) { sumSlots(c, dst, y, slots, width) }
+
+// SumSlots64 is SumSlots with results in float64.
+func (c *Ctx) SumSlots64(dst []float64, y []float32, slots, width int) {
+	sumSlots(c, dst, y, slots, width)
+}
+
+func sumSlots[F float32 | float64](c *Ctx, dst []F, y []float32, slots, width int) {
+	rows := rowsOf("SumSlots", y, slots*width)
+	need("SumSlots", "dst", len(dst), rows*width)
 	c.eachRow(rows, slots*width, func(id, lo, hi int) {
 		sum := grow(&c.workers[id].f, width)
 		for r := lo; r < hi; r++ {
@@ -122,7 +130,7 @@ func (c *Ctx) SumSlots(dst, y []float32, slots, width int) {
 				}
 			}
 			for i, v := range sum {
-				dst[r*width+i] = float32(v)
+				dst[r*width+i] = F(v)
 			}
 		}
 	})

@@ -112,17 +112,18 @@ func (c *Ctx) Repeat(dst, x []float32, width, times int) {
 	}
 }
 
-// Embed writes the table's row for each id. Ids outside the table give zeros.
+// Embed writes the table's row for each id, counted from the table's First. Ids outside the table give zeros.
 func (c *Ctx) Embed(dst []float32, table *Matrix, ids []int32) {
 	k := table.K
 	need("Embed", "dst", len(dst), len(ids)*k)
 	for i, id := range ids {
 		row := dst[i*k : (i+1)*k]
-		if id < 0 || int(id) >= table.N {
+		own := int(id) - table.First
+		if own < 0 || own >= table.N {
 			clear(row)
 			continue
 		}
-		table.Row(row, int(id))
+		table.Row(row, own)
 	}
 }
 

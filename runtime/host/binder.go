@@ -7,32 +7,70 @@ import (
 	"strconv"
 	"strings"
 
+	"flagc/runtime/collective"
 	"flagc/runtime/cpu"
 	"flagc/runtime/safetensors"
 )
 
 // Binder hands the checkpoint's tensors to generated code. A tensor that is missing or not as expected is
 // noted and yields an empty value, so that Err can report all problems at once.
+//
+// Rows, RowsIn, Columns and Own return a Binder that binds a rank's part of tensors; sizes are always those of the
+// whole tensor, as it stands in the checkpoint.
 type Binder struct {
+	*binding
+	cuts []cut  // of rows and columns, in order
+	own  *share // of experts; nil for all of them
+}
+
+// binding is what a binder and those made from it have in common.
+type binding struct {
 	checkpoint *safetensors.Checkpoint
+	rank       *collective.Rank
 	used       map[string]bool
 	problems   []error
 }
 
 // NewBinder binds tensors of an open checkpoint, which must stay open as long as what the binder returned is
-// in use: matrices are parts of the mapped files.
-func NewBinder(c *safetensors.Checkpoint) *Binder {
-	return &Binder{checkpoint: c, used: map[string]bool{}}
+// in use: matrices are parts of the mapped files. The rank is nil where there is only one.
+func NewBinder(c *safetensors.Checkpoint, r *collective.Rank) *Binder {
+	return &Binder{binding: &binding{checkpoint: c, rank: r, used: map[string]bool{}}}
 }
 
-// Scale blocks of the quantised encodings: one scale for so many rows and columns.
-const (
-	tileSize  = 128
-	blockSize = 32
-)
+// Comm is the rank's communicator over an axis of the mesh; "" is all ranks.
+func (b *Binder) Comm(over string) *collective.Comm { return b.rank.Comm(over) }
+
+// Rows binds the part of the rows that the rank has among the ranks of a communicator: of as many equal ranges of
+// rows as there are ranks one each, in their order.
+func (b *Binder) Rows(over string) *Binder { return b.RowsIn(1, over) }
+
+// RowsIn is Rows where the rows form groups, each of which is divided among the ranks.
+func (b *Binder) RowsIn(groups int, over string) *Binder {
+	return b.with(cut{groups: groups, share: b.share(over)})
+}
+
+// Columns binds the part of the columns that the rank has.
+func (b *Binder) Columns(over string) *Binder {
+	return b.with(cut{columns: true, share: b.share(over)})
+}
+
+// Own binds the experts that the rank has.
+func (b *Binder) Own(over string) *Binder {
+	own := b.share(over)
+	return &Binder{binding: b.binding, cuts: b.cuts, own: &own}
+}
+
+func (b *Binder) share(over string) share {
+	part, parts := b.rank.Part(over)
+	return share{part, parts}
+}
+
+func (b *Binder) with(c cut) *Binder {
+	return &Binder{binding: b.binding, cuts: append(slices.Clone(b.cuts), c), own: b.own}
+}
 
 // tensor fetches a tensor of exactly this dtype and shape.
-func (b *Binder) tensor(name, dtype string, shape []int) (safetensors.Tensor, bool) {
+func (b *binding) tensor(name, dtype string, shape []int) (safetensors.Tensor, bool) {
 	b.used[name] = true
 	t, ok := b.checkpoint.Tensor(name)
 	switch {
@@ -49,54 +87,87 @@ func (b *Binder) tensor(name, dtype string, shape []int) (safetensors.Tensor, bo
 	return t, true
 }
 
-func (b *Binder) fail(format string, args ...any) {
+func (b *binding) fail(format string, args ...any) {
 	b.problems = append(b.problems, fmt.Errorf(format, args...))
 }
 
 // Matrix returns the n×k weight of a name, and of its scale tensor where the encoding has one ("x.weight" is
 // scaled by "x.scale").
 func (b *Binder) Matrix(name string, enc cpu.Encoding, n, k int) *cpu.Matrix {
-	dtype, cols := "", k
-	var blocks []int
-	switch enc {
-	case cpu.F32:
-		dtype = "F32"
-	case cpu.BF16:
-		dtype = "BF16"
-	case cpu.FP8:
-		dtype, blocks = "F8_E4M3", []int{ceilDiv(n, tileSize), ceilDiv(k, tileSize)}
-	case cpu.FP4: // two codes to a byte
-		dtype, cols, blocks = "I8", k/2, []int{n, ceilDiv(k, blockSize)}
-	}
-	t, ok := b.tensor(name, dtype, []int{n, cols})
-	var scale []byte
-	if blocks != nil {
-		s, found := b.tensor(strings.TrimSuffix(name, ".weight")+".scale", "F8_E8M0", blocks)
-		scale, ok = s.Data, ok && found
+	layout := layouts[enc]
+	whole := block{n: n, k: k, layout: layout}
+	t, ok := b.tensor(name, layout.dtype, []int{n, whole.pitch() / layout.stored})
+	whole.data = t.Data
+	if layout.scaled() {
+		s, found := b.tensor(strings.TrimSuffix(name, ".weight")+".scale", "F8_E8M0", whole.scales())
+		whole.scale, ok = s.Data, ok && found
 	}
 	if !ok {
 		return &cpu.Matrix{Enc: enc, N: n, K: k}
 	}
-	m, err := cpu.NewMatrix(enc, n, k, t.Data, scale)
+	part, err := whole.cut(b.cuts)
 	if err != nil {
 		b.fail("%s: tensor %q: %v", t.File, name, err)
 		return &cpu.Matrix{Enc: enc, N: n, K: k}
 	}
+	m, err := cpu.NewMatrix(enc, part.n, part.k, part.data, part.scale)
+	if err != nil {
+		b.fail("%s: tensor %q: %v", t.File, name, err)
+		return &cpu.Matrix{Enc: enc, N: n, K: k}
+	}
+	m.First = part.first
 	return m
 }
 
-// Experts returns count weights of n×k each, named by the pattern with '*' replaced by 0, 1, ….
+// Experts returns count weights of n×k each, named by the pattern with '*' replaced by 0, 1, …; of a rank's own, the
+// others are known and left alone.
 func (b *Binder) Experts(pattern string, enc cpu.Encoding, count, n, k int) *cpu.Experts {
-	e := &cpu.Experts{N: n, K: k, W: make([]cpu.Matrix, count)}
-	for i := range e.W {
-		e.W[i] = *b.Matrix(strings.Replace(pattern, "*", strconv.Itoa(i), 1), enc, n, k)
+	first, end := 0, count
+	if b.own != nil {
+		if count%b.own.parts != 0 {
+			b.fail("%d experts of %q cannot be divided among %d ranks", count, pattern, b.own.parts)
+			return &cpu.Experts{N: n, K: k}
+		}
+		first, end = b.own.of(count)
+	}
+	e := &cpu.Experts{N: n, K: k, First: first}
+	for i := range count {
+		name := strings.Replace(pattern, "*", strconv.Itoa(i), 1)
+		if i < first || i >= end {
+			b.used[name], b.used[strings.TrimSuffix(name, ".weight")+".scale"] = true, true
+			continue
+		}
+		e.W = append(e.W, *b.Matrix(name, enc, n, k))
+	}
+	if len(e.W) > 0 {
+		e.N, e.K = e.W[0].N, e.W[0].K
 	}
 	return e
 }
 
+// elements fetches a tensor of plain elements, of which the binder's part is left.
+func (b *Binder) elements(name, dtype string, shape []int) (safetensors.Tensor, bool) {
+	t, ok := b.tensor(name, dtype, shape)
+	if !ok || len(b.cuts) == 0 {
+		return t, ok
+	}
+	size, _ := safetensors.DTypeSize(dtype)
+	whole := block{n: shape[0], k: 1, data: t.Data, layout: layout{stored: size, rows: 1, columns: 1}}
+	if len(shape) > 1 {
+		whole.k = shape[1]
+	}
+	part, err := whole.cut(b.cuts)
+	if err != nil {
+		b.fail("%s: tensor %q: %v", t.File, name, err)
+		return t, false
+	}
+	t.Data, t.Shape = part.data, []int{part.n, part.k}[:len(shape)]
+	return t, true
+}
+
 // Floats returns the elements of a tensor of dtype F32 or BF16, widened exactly.
 func (b *Binder) Floats(name, dtype string, shape ...int) []float32 {
-	t, ok := b.tensor(name, dtype, shape)
+	t, ok := b.elements(name, dtype, shape)
 	if !ok {
 		return nil
 	}
@@ -110,7 +181,7 @@ func (b *Binder) Floats(name, dtype string, shape ...int) []float32 {
 // Indices returns the elements of an integer tensor, which must lie in 0..limit-1 and differ within a row: a
 // row is a choice, such as the experts of a token.
 func (b *Binder) Indices(name, dtype string, limit int, shape ...int) []int32 {
-	t, ok := b.tensor(name, dtype, shape)
+	t, ok := b.elements(name, dtype, shape)
 	if !ok {
 		return nil
 	}
@@ -118,12 +189,12 @@ func (b *Binder) Indices(name, dtype string, limit int, shape ...int) []int32 {
 	if err != nil {
 		b.problems = append(b.problems, err)
 	}
+	width := t.Shape[len(t.Shape)-1]
 	for i, v := range x {
 		if v < 0 || int(v) >= limit {
 			b.fail("%s: tensor %q: element %d is %d, which is not an index below %d", t.File, name, i, v, limit)
 			break
 		}
-		width := shape[len(shape)-1]
 		if row := x[i-i%width : i]; len(shape) > 1 && slices.Contains(row, v) {
 			b.fail("%s: tensor %q: row %d lists %d twice", t.File, name, i/width, v)
 			break
@@ -153,5 +224,3 @@ func (b *Binder) Err() error {
 	return fmt.Errorf("the checkpoint does not fit this program (was it built for another configuration?):\n%w",
 		errors.Join(problems...))
 }
-
-func ceilDiv(a, b int) int { return (a + b - 1) / b }

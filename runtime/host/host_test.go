@@ -203,7 +203,7 @@ func bind(t *testing.T, dir string) *Binder {
 	c, err := safetensors.OpenCheckpoint(dir)
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })
-	return NewBinder(c)
+	return NewBinder(c, nil)
 }
 
 func TestBinderBindsWhatFits(t *testing.T) {

@@ -9,7 +9,9 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
+	"flagc/runtime/collective"
 	"flagc/runtime/safetensors"
 )
 
@@ -41,12 +43,24 @@ func Main(p Program, args []string, stdout, stderr io.Writer) int {
 type options struct {
 	weights, prompt, feed string
 	maxNew, maxSeq        int
-	mtp, json             bool
+	mtp, json, launches   bool
 	logits, trace         string
 	temperature, topP     float64
 	seed                  uint64
 	threads               int
+
+	ranks   string // goroutines or processes
+	rank    int    // the one to be, -1 for all
+	socket  string
+	timeout time.Duration
+	args    []string // the command line, for ranks in processes of their own
 }
+
+// Ways to run ranks.
+const (
+	inGoroutines = "goroutines"
+	inProcesses  = "processes"
+)
 
 // RegisterFlags adds the flags of a generated program to a set, for a tool that passes them on.
 func RegisterFlags(f *flag.FlagSet) { new(options).register(f) }
@@ -58,23 +72,29 @@ func (o *options) register(f *flag.FlagSet) {
 	f.IntVar(&o.maxNew, "max-new", 16, "how many tokens to choose")
 	f.IntVar(&o.maxSeq, "max-seq", 0, "how many tokens the caches hold (default: as many as needed)")
 	f.BoolVar(&o.mtp, "mtp", false, "run the MTP draft as well")
+	f.BoolVar(&o.launches, "launches", false, "say how many kernels a device would be given for each decoded token")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	f.StringVar(&o.logits, "logits", "", "`file` (safetensors) to write the logits to")
 	f.StringVar(&o.trace, "trace", "", "`file` (safetensors) to write the traced values to")
 	f.Float64Var(&o.temperature, "temperature", 0, "0 chooses the likeliest token")
 	f.Float64Var(&o.topP, "top-p", 1, "draw among the likeliest tokens of this total probability")
 	f.Uint64Var(&o.seed, "seed", 0, "of the random numbers")
-	f.IntVar(&o.threads, "threads", 0, "0 means one for each processor")
+	f.IntVar(&o.threads, "threads", 0, "of all ranks together; 0 means one for each processor, at least one for each rank")
+	f.StringVar(&o.ranks, "ranks", inGoroutines, "run the ranks of the program as `goroutines` of one process, or as processes")
+	f.IntVar(&o.rank, "rank", -1, "be this rank alone, from 0; the others are started by hand with the same flags")
+	f.StringVar(&o.socket, "socket", "", "`path` of the local socket where ranks started by --rank meet; rank 0 makes it")
+	f.DurationVar(&o.timeout, "rank-timeout", collective.DefaultTimeout, "how long a rank waits for another")
 }
 
 func parseOptions(p Program, args []string, stderr io.Writer) (*options, error) {
-	o := &options{}
+	o := &options{args: args}
 	f := flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	f.SetOutput(io.Discard) // Main reports the error itself
 	o.register(f)
 	err := f.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintf(stderr, "%s runs %s on this machine (built from %s for %s).\n\n", p.Name, p.Name, p.Source, p.Target)
+		fmt.Fprint(stderr, rankHelp(p))
 		f.SetOutput(stderr)
 		f.PrintDefaults()
 		return nil, err
@@ -97,7 +117,7 @@ func parseOptions(p Program, args []string, stderr io.Writer) (*options, error) 
 	case !(o.temperature >= 0) || !(o.topP > 0 && o.topP <= 1):
 		return nil, errors.New("--temperature must be at least 0, and --top-p above 0 and at most 1")
 	}
-	return o, nil
+	return o, o.checkRanks(p.Mesh.Ranks(), given)
 }
 
 // request checks tokens and lengths against the program.
@@ -135,17 +155,6 @@ func (o *options) execute(p Program, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	checkpoint, err := safetensors.OpenCheckpoint(o.weights)
-	if err != nil {
-		return err
-	}
-	defer checkpoint.Close()
-	binder := NewBinder(checkpoint)
-	model := p.Load(binder, o.threads)
-	defer model.Close()
-	if err := binder.Err(); err != nil {
-		return err
-	}
 	stream := !o.json && len(q.Prompt) == 1
 	if stream { // a person is watching: show each token when it is chosen
 		separator := ""
@@ -154,8 +163,8 @@ func (o *options) execute(p Program, stdout, stderr io.Writer) error {
 			separator = ","
 		}
 	}
-	result, err := Run(model, p.Vocab, q)
-	if err != nil {
+	result, err := o.run(p, q)
+	if err != nil || o.rank > 0 {
 		return err
 	}
 	if o.logits != "" {
@@ -177,6 +186,9 @@ func (o *options) execute(p Program, stdout, stderr io.Writer) error {
 		printRows(stdout, result.Fed)
 	}
 	fmt.Fprintln(stderr, result.speedLine(len(q.Prompt[0])))
+	if o.launches {
+		fmt.Fprintln(stderr, launchLine(result.before, result.after))
+	}
 	switch {
 	case result.Drafts > 0:
 		fmt.Fprintf(stderr, "MTP foretold %d of %d tokens\n", result.DraftsRight, result.Drafts)
@@ -190,6 +202,7 @@ func (o *options) execute(p Program, stdout, stderr io.Writer) error {
 type report struct {
 	Model           string    `json:"model"`
 	Target          string    `json:"target"`
+	Ranks           int       `json:"ranks"`
 	Batch           int       `json:"batch"`
 	PromptTokens    int       `json:"prompt_tokens"`
 	Tokens          [][]int32 `json:"tokens"`
@@ -208,7 +221,7 @@ func printJSON(w io.Writer, p Program, q Request, r *Result) error {
 		}
 	}
 	return json.NewEncoder(w).Encode(report{
-		Model: p.Name, Target: p.Target, Batch: r.batch, PromptTokens: len(q.Prompt[0]), Tokens: fed,
+		Model: p.Name, Target: p.Target, Ranks: p.Mesh.Ranks(), Batch: r.batch, PromptTokens: len(q.Prompt[0]), Tokens: fed,
 		PrefillMS: 1e3 * r.PrefillTime.Seconds(), DecodeMS: 1e3 * r.DecodeTime.Seconds(), TokensPerSecond: r.speed(),
 		Drafts: r.Drafts, DraftsRight: r.DraftsRight,
 	})

@@ -1,13 +1,17 @@
 package host
 
+import "flagc/runtime/collective"
+
 // Program describes a generated program to Main.
 type Program struct {
 	Name   string // of the model
 	Source string // the model's source file
 	Target string
 	Vocab  int // token ids lie below it
-	// Load binds the weights and returns a model that runs on the given number of threads (below 1: one for each
-	// processor). Problems with tensors are collected by the binder.
+	// Mesh is how the ranks stand on which the program runs; nil for one.
+	Mesh collective.Mesh
+	// Load binds the weights of a rank and returns a model that runs on the given number of threads (below 1: one for
+	// each processor). Problems with tensors are collected by the binder.
 	Load func(w *Binder, threads int) Model
 }
 

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"flagc/runtime/collective"
 	"flagc/runtime/cpu"
 	"flagc/runtime/safetensors"
 )
@@ -22,6 +23,8 @@ type Request struct {
 
 	KeepLogits bool
 	Trace      *Recorder // nil for none
+	// Rank is the model's way to other ranks, whose failure ends the run; nil for a model on one rank.
+	Rank *collective.Rank
 	// Chosen is told the tokens of each step, one for each sequence; may be nil. The slice is reused.
 	Chosen func(ids []int32)
 }
@@ -38,6 +41,7 @@ type Result struct {
 	Drafts         int           // tokens that the MTP block foretold and that were then fed
 	DraftsRight    int           // those of them that it foretold rightly
 	batch, columns int
+	before, after  []Launched // kernels before and after the last step
 }
 
 // Run runs a model from clean states. The draft of a position needs the token that follows it, so it trails the
@@ -87,7 +91,7 @@ func (r *runner) run() error {
 	start = time.Now()
 	next := make([]int32, len(r.q.Prompt))
 	for i := range steps {
-		if err := finite(logits, i); err != nil {
+		if err := r.sound(logits, i); err != nil {
 			return err
 		}
 		r.choose(next, i, logits)
@@ -102,16 +106,33 @@ func (r *runner) run() error {
 			r.trail(i, n, next)
 		}
 		r.enter(fmt.Sprintf("decode.%d", i))
+		last := i+1 == steps
+		if last {
+			out.before = launched(r.model)
+		}
 		logits = r.model.Decode(next, n+i)
+		if last {
+			out.after = launched(r.model)
+		}
 		if kept := r.keep(logits); kept != nil {
 			out.Decode = append(out.Decode, kept)
 		}
 	}
 	out.DecodeTime = time.Since(start)
-	return finite(logits, steps)
+	return r.sound(logits, steps)
 }
 
-// finite is an error if a logit is no number. Step i would go on from there.
+// sound is an error if ranks have failed, or a logit is no number: step i would go on from there.
+func (r *runner) sound(logits []float32, i int) error {
+	if r.q.Rank != nil {
+		if err := r.q.Rank.Err(); err != nil {
+			return err
+		}
+	}
+	return finite(logits, i)
+}
+
+// finite is an error if a logit is no number.
 func finite(logits []float32, i int) error {
 	for _, v := range logits {
 		if v-v != 0 { // NaN and both infinities

@@ -1,0 +1,142 @@
+package gohost
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"flagc/internal/compare"
+	"flagc/internal/goldens"
+	"flagc/internal/record"
+	"flagc/ir"
+	"flagc/ir/eval"
+	"flagc/passes"
+	"flagc/runtime/safetensors"
+	"flagc/targets"
+	"flagc/weights"
+)
+
+// grid is a way to split a model over ranks.
+type grid struct {
+	tp     int
+	groups passes.Groups
+	scores passes.Choice
+}
+
+func (g grid) String() string { return fmt.Sprintf("tp%d%s%s", g.tp, g.groups, g.scores) }
+
+// grids are all degrees and strategies that the small models allow, by their recorded results.
+var grids = map[string][]grid{
+	"nano-flash": {{2, "", passes.Split}, {4, "", passes.Auto}, {8, passes.Gather, passes.Auto}, {8, passes.Reduce, passes.Split},
+		{16, passes.Gather, passes.Auto}},
+	"nano-pro": {{2, "", passes.Auto}, {4, "", passes.Split}},
+}
+
+// shard makes a module the program of one of several ranks.
+func shard(t *testing.T, m *ir.Module, g grid) *ir.Module {
+	t.Helper()
+	m = m.Clone()
+	_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: g.tp, OGroups: g.groups, Scores: g.scores}, "")
+	require.NoError(t, err)
+	require.Equal(t, g.tp, m.Mesh.Ranks())
+	return m
+}
+
+// both runs a program on goroutines and on processes, whose logits files must be the same bytes, and returns the
+// file and what was printed.
+func both(t *testing.T, program string, args ...string) (logits, stdout string) {
+	t.Helper()
+	var files, outputs []string
+	for _, way := range []string{"goroutines", "processes"} {
+		path := filepath.Join(t.TempDir(), way)
+		out := start(t, program, append(args, "--ranks", way, "--logits", path)...)
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		files, outputs = append(files, string(text)), append(outputs, string(out))
+		logits = path
+	}
+	require.True(t, files[0] == files[1], "goroutines and processes differ")
+	require.Equal(t, outputs[0], outputs[1])
+	return logits, outputs[0]
+}
+
+// TestRanksMatchRecordedResults holds programs for several ranks to the bounds of one rank. The tokens that they
+// choose are those of the official code.
+func TestRanksMatchRecordedResults(t *testing.T) {
+	for _, name := range goldens.Names {
+		for _, grid := range grids[name] {
+			t.Run(fmt.Sprintf("%s/%s", name, grid), func(t *testing.T) {
+				g := goldens.Open(t, name)
+				program := build(t, shard(t, g.Module(t, nil), grid), nil)
+				runs := []string{"batch"}
+				if grid.scores == passes.Split { // of each kind of grid one shows every value of a long run
+					runs = []string{"long"}
+				}
+				for _, run := range runs {
+					checkRun(t, g, program, run)
+				}
+				fed := g.Tokens(t, "greedy.fed")
+				logits, stdout := both(t, program, "--weights", g.Checkpoint, "--prompt", tokenFile(t, g.Tokens(t, "greedy.prompt")),
+					"--max-new", fmt.Sprint(len(fed[0])))
+				require.Equal(t, printed(fed), stdout)
+				checkLogits(t, logits, g.Run("greedy"), "greedy", g.Noise(t))
+			})
+		}
+	}
+}
+
+// printed is what a program prints of tokens.
+func printed(rows [][]int32) string {
+	var b strings.Builder
+	for _, row := range rows {
+		b.WriteString(strings.Trim(strings.ReplaceAll(fmt.Sprint(row), " ", ","), "[]") + "\n")
+	}
+	return b.String()
+}
+
+// TestSplitSharedExpertsRun needs no recorded data: its model has shared experts wide enough to be split, and is
+// judged by the interpreter, with two sequences and the draft.
+func TestSplitSharedExpertsRun(t *testing.T) {
+	_, config := goldens.Builtin(t, "deepseek-v4-nano")
+	wide := strings.Replace(config, `"moe_intermediate_size": 128`, `"moe_intermediate_size": 512`, 1)
+	require.NotEqual(t, config, wide)
+	m := goldens.Elaborate(t, wide, nil)
+	checkpoint := filepath.Join(t.TempDir(), "wide")
+	require.NoError(t, weights.Make(m, []byte(wide), checkpoint, weights.MakeOptions{Seed: 1}))
+	tokens := [][]int32{prompt(7, 512), prompt(9, 512)[2:]}
+	feed := [][]int32{{1, 2, 3, 4, 5, 6}, {10, 20, 30, 40, 50, 60}}
+	want, err := eval.Generate(m, source(t, m, checkpoint), eval.Request{Prompt: tokens, Feed: feed, MTP: true})
+	require.NoError(t, err)
+	exact := filepath.Join(t.TempDir(), "exact.safetensors")
+	require.NoError(t, safetensors.WriteFile(exact, nil, record.Logits(want)))
+	for _, tp := range []int{2, 4} {
+		split := shard(t, m, grid{tp: tp, scores: passes.Split})
+		require.Contains(t, split.String(), fmt.Sprintf("[F|%d, D] from \"ffn.shared_experts.w1.weight\"", tp))
+		logits, _ := both(t, build(t, split, nil), "--weights", checkpoint, "--prompt", tokenFile(t, tokens),
+			"--feed", tokenFile(t, feed), "--mtp")
+		requireNear(t, exact, logits, 5)
+	}
+}
+
+// requireNear holds a logits file of n tensors against an exact one.
+func requireNear(t *testing.T, exact, logits string, n int) {
+	t.Helper()
+	a, err := safetensors.Open(exact)
+	require.NoError(t, err)
+	defer a.Close()
+	b, err := safetensors.Open(logits)
+	require.NoError(t, err)
+	defer b.Close()
+	report := compare.Files(a.Tensors(), b.Tensors())
+	require.Empty(t, report.OnlyA)
+	require.Empty(t, report.OnlyB)
+	require.Len(t, report.Tensors, n)
+	for _, r := range report.Tensors {
+		require.Empty(t, r.Mismatch, r.Name)
+		require.LessOrEqual(t, r.RelL2, nanoDrift, r.Name)
+	}
+}

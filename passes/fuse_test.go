@@ -1,0 +1,203 @@
+package passes_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"flagc/internal/golden"
+	"flagc/ir"
+	"flagc/ir/ops"
+	"flagc/passes"
+	"flagc/targets"
+)
+
+// fused elaborates a model and takes it through the whole pipeline.
+func fused(t *testing.T, name string, opts passes.Options) *ir.Module {
+	m := elaborate(t, name)
+	_, err := passes.Run(m, opts, "fuse")
+	require.NoError(t, err)
+	return m
+}
+
+// TestFuse holds the launches of one kind of layer and their kernels, on one rank and on eight.
+func TestFuse(t *testing.T) {
+	for name, tp := range map[string]int{"one": 1, "eight": 8} {
+		m := fused(t, "deepseek-v4-flash", passes.Options{Target: targets.CPU, TP: tp, Scores: passes.Whole})
+		f := m.Func("block_csa.decode")
+		text := f.Print(m)
+		var shown []*ir.Func
+		for _, in := range f.Body {
+			if in.Kernel != nil && !slices.Contains(shown, in.Kernel) {
+				shown = append(shown, in.Kernel)
+				text += "\n" + in.Kernel.Print(m)
+			}
+		}
+		golden.Check(t, "testdata/fuse/block_csa.decode."+name+".ir", text)
+	}
+}
+
+// TestFusedTextReadsBack holds that the text of fused models is complete, and that nothing is left to fuse.
+func TestFusedTextReadsBack(t *testing.T) {
+	for _, name := range []string{"deepseek-v4-flash", "deepseek-v4-pro"} {
+		opts := passes.Options{Target: targets.CPU, TP: 8}
+		m := fused(t, name, opts)
+		read, err := ir.ParseModule(m.String(), "again.ir", ops.All)
+		require.NoError(t, err)
+		require.NoError(t, read.Verify())
+		require.Equal(t, m.String(), read.String())
+		require.Equal(t, m.String(), m.Clone().String())
+		again, err := passes.Run(read, opts, "fuse")
+		require.NoError(t, err)
+		require.Equal(t, again[0].Text, again[len(again)-1].Text)
+	}
+}
+
+// TestInlineGivesTheOpsBack holds that a fused module without its kernels has every instruction that it had before:
+// the same ops, types, lines and traces, in an order that verifies.
+func TestInlineGivesTheOpsBack(t *testing.T) {
+	m := elaborate(t, "deepseek-v4-pro")
+	before := signatures(m)
+	_, err := passes.Run(m, passes.Options{Target: targets.CPU}, "")
+	require.NoError(t, err)
+	inlined := m.Inline()
+	require.NoError(t, inlined.Verify())
+	require.Equal(t, before, signatures(inlined))
+	require.Same(t, inlined, inlined.Inline())
+}
+
+// signatures are the instructions of each function without the names of values, sorted.
+func signatures(m *ir.Module) map[string][]string {
+	out := map[string][]string{}
+	for _, f := range m.Funcs {
+		for _, in := range f.Body {
+			var b strings.Builder
+			b.WriteString(in.Name() + " " + in.At + " !" + in.Trace + in.Span.String())
+			for _, v := range append(append([]*ir.Value(nil), in.Args...), in.Results...) {
+				if v != nil {
+					b.WriteString(" " + v.Type.Describe())
+				}
+			}
+			out[f.FullName()] = append(out[f.FullName()], b.String())
+		}
+		slices.Sort(out[f.FullName()])
+	}
+	return out
+}
+
+// TestLaunchesPerLayer holds the number of launches and meetings of a decoded token.
+func TestLaunchesPerLayer(t *testing.T) {
+	for _, c := range []struct {
+		tp                   int
+		launches, meetings   map[string]int
+		token, tokenMeetings int
+	}{
+		{1, map[string]int{"block_swa_hash": 9, "block_hca": 10, "block_csa": 12, "block_csa_hash": 11, "main": 3}, nil, 472, 0},
+		// hc_post follows the sum over the ranks, so it is a launch of its own.
+		{8, map[string]int{"block_swa_hash": 10, "block_hca": 11, "block_csa": 13, "block_csa_hash": 12, "main": 4},
+			map[string]int{"block_swa_hash": 2, "block_hca": 2, "block_csa": 2, "block_csa_hash": 2, "main": 2}, 516, 88},
+	} {
+		m := fused(t, "deepseek-v4-flash", passes.Options{Target: targets.CPU, TP: c.tp, Scores: passes.Whole})
+		counts := passes.CountLaunches(m)
+		for _, f := range counts.Functions {
+			kind := strings.TrimSuffix(f.Function, ".decode")
+			if want, ok := c.launches[kind]; ok {
+				require.Equal(t, want, f.Launches, f.Function)
+			}
+			if want, ok := c.meetings[kind]; ok {
+				require.Equal(t, want, f.Collectives, f.Function)
+			}
+		}
+		for _, e := range counts.Entries {
+			if e.Function == "main.decode" {
+				require.Equal(t, c.token, e.Launches)
+				require.Equal(t, c.tokenMeetings, e.Collectives)
+				require.Equal(t, 43, e.Layers)
+				require.InDelta(t, float64(c.token-c.launches["main"])/43, e.PerLayer, 1e-12)
+			}
+		}
+	}
+}
+
+// TestTail holds that a selection rides with the scores that it needs all of where the target's atomics are known to
+// work, and nowhere else.
+func TestTail(t *testing.T) {
+	can := targets.CPU
+	h100, ok := targets.Find("h100")
+	require.True(t, ok)
+	can.Ops.Atomics = h100.Ops.FP64 // any fact that says: works
+	require.True(t, can.Ops.Atomics.Is(targets.Works))
+	for _, target := range []targets.Target{targets.CPU, can} {
+		m := fused(t, "deepseek-v4-flash", passes.Options{Target: target})
+		tails := 0
+		for _, k := range m.Kernels {
+			if k.Tail != nil {
+				tails++
+				require.Equal(t, "index_score", k.Name)
+				require.Equal(t, ir.Decode, k.Mode)
+			}
+		}
+		if target.Ops.Atomics.Is(targets.Works) {
+			require.Equal(t, 1, tails)
+		} else {
+			require.Zero(t, tails)
+		}
+		read, err := ir.ParseModule(m.String(), "again.ir", ops.All)
+		require.NoError(t, err)
+		require.Equal(t, m.String(), read.String())
+	}
+}
+
+// TestNothingIsReadWhereItIsWritten holds what makes a launch possible: no op of a kernel reads a state that the
+// kernel changes, and no product needs another's result.
+func TestNothingIsReadWhereItIsWritten(t *testing.T) {
+	for _, tp := range []int{1, 8} {
+		m := fused(t, "deepseek-v4-flash", passes.Options{Target: targets.CPU, TP: tp, Scores: passes.Whole})
+		for _, k := range m.Kernels {
+			behind, written := map[*ir.Value]bool{}, map[*ir.Value]bool{}
+			for _, in := range k.Body {
+				after := slices.Contains(k.Anchors, in) && in.Op.Class == ir.Contraction
+				for _, a := range in.Args {
+					require.False(t, after && behind[a], "%s: %s needs another product's result", k.FullName(), in)
+					require.False(t, written[a] && !in.Op.Stores, "%s: %s reads what the launch writes", k.FullName(), in)
+				}
+				for i, r := range in.Results {
+					_, state := in.Op.Updates[i]
+					written[r] = state
+					behind[r] = after || slices.ContainsFunc(in.Args, func(a *ir.Value) bool { return behind[a] })
+				}
+			}
+		}
+	}
+}
+
+// fuseTime is what fusing a model of 61 layers may take: builds stay interactive. It takes a tenth of it where nothing
+// else runs.
+const fuseTime = 200 * time.Millisecond
+
+func TestFuseIsFast(t *testing.T) {
+	m := elaborate(t, "deepseek-v4-pro")
+	pass, ok := passes.Find("fuse")
+	require.True(t, ok)
+	best := time.Hour
+	for range 3 { // the machine may be busy with other tests
+		c, start := m.Clone(), time.Now()
+		require.NoError(t, pass.Run(c, passes.Options{Target: targets.CPU}))
+		best = min(best, time.Since(start))
+	}
+	require.Less(t, best, fuseTime)
+	t.Log(best)
+}
+
+func TestPassesBeforeFuseRefuseKernels(t *testing.T) {
+	m := fused(t, "deepseek-v4-flash", passes.Options{Target: targets.CPU})
+	before := m.String()
+	for _, opts := range []passes.Options{{Target: targets.CPU, TP: 2}, {Target: targets.CPU, Precision: targets.PolicyBF16}} {
+		_, err := passes.Run(m, opts, "")
+		require.ErrorIs(t, err, passes.ErrFused)
+		require.Equal(t, before, m.String())
+	}
+}
