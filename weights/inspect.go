@@ -3,6 +3,7 @@ package weights
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -29,6 +30,9 @@ type Report struct {
 	Classes  []ClassReport    `json:"classes"`
 	DTypes   []DTypeReport    `json:"dtypes"`
 	Spread   []SpreadCount    `json:"fp4_scale_spread"`
+	Inexact  int64            `json:"inexact_tiles"`     // that FP8 cannot hold exactly, code by code
+	Example  string           `json:"inexact,omitempty"` // why, for the first of them
+	From     *About           `json:"converted,omitempty"`
 	Sampled  bool             `json:"sampled"` // Spread and the largest weights come from a sample
 	Problems []*ReportProblem `json:"problems"`
 	More     int              `json:"more_problems"`
@@ -71,7 +75,8 @@ type ReportProblem struct {
 	Help    string `json:"help,omitempty"`
 }
 
-// Inspect describes the checkpoint in dir beside the model m that its configuration gives. What is wrong with
+// Inspect describes the checkpoint in dir beside the model m that its configuration gives, for a converted one after
+// the passes that it was converted for. What is wrong with
 // it stands in the report; the error is for folders that cannot be read as a checkpoint at all.
 func Inspect(m *ir.Module, dir string, opts InspectOptions) (*Report, error) {
 	c, err := safetensors.OpenCheckpoint(dir)
@@ -79,8 +84,14 @@ func Inspect(m *ir.Module, dir string, opts InspectOptions) (*Report, error) {
 		return nil, err
 	}
 	defer c.Close()
-	r := &Report{
-		Dir: dir, Model: modelName(m), Files: len(c.Files()), Totals: Summary(m), Sampled: !opts.Full,
+	m = m.Clone()
+	Adapt(m, c)
+	from, err := ReadAbout(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	r := &Report{From: from,
+		Dir: dir, Model: ModelName(m), Files: len(c.Files()), Totals: Summary(m), Sampled: !opts.Full,
 		Found: Amount{len(c.Names()), c.TotalBytes()}, Problems: []*ReportProblem{},
 	}
 	for _, set := range m.Params {
@@ -150,8 +161,8 @@ var known = []struct {
 	{"DeepSeek-V4-Pro", 7168, 61, 384},
 }
 
-// modelName recognises a released model by its sizes.
-func modelName(m *ir.Module) string {
+// ModelName recognises a released model by its sizes.
+func ModelName(m *ir.Module) string {
 	hidden, layers, experts := 0, 0, 0
 	for _, set := range m.Params {
 		for _, w := range set.Weights {

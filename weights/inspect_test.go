@@ -64,9 +64,9 @@ func TestEveryTensorHasAClass(t *testing.T) {
 func TestModelNames(t *testing.T) {
 	for name, want := range map[string]string{"flash": "DeepSeek-V4-Flash", "pro": "DeepSeek-V4-Pro"} {
 		m, _ := fileModule(t, filepath.Join(configs, name+".json"))
-		require.Equal(t, want, modelName(m))
+		require.Equal(t, want, ModelName(m))
 	}
-	require.Equal(t, "a model of 4 layers, hidden size 160, 6 experts", modelName(tinyModule(t)))
+	require.Equal(t, "a model of 4 layers, hidden size 160, 6 experts", ModelName(tinyModule(t)))
 }
 
 // TestSpread plants one tile with scales 2^20 apart and looks for it in the full report; the sample, which
@@ -195,4 +195,20 @@ func TestReportGolden(t *testing.T) {
 	require.NoError(t, err)
 	r.Dir = "tiny"
 	golden.Check(t, filepath.Join("testdata", "report.txt"), r.Text())
+}
+
+// TestTilesThatCannotBeRecast plants a code beside a scale that lies too far from the largest of its tile: the report
+// names it, and a zero there does no harm.
+func TestTilesThatCannotBeRecast(t *testing.T) {
+	for code, want := range map[byte]int64{0x11: 1, 0x00: 0} {
+		dir := small(t)
+		for i := range int64(16) {
+			patch(t, dir, "layers.2.ffn.experts.0.w2.weight", i, code)
+		}
+		patch(t, dir, "layers.2.ffn.experts.0.w2.scale", 0, 60)
+		r, err := Inspect(testModule(t, []byte(smallConfig)), dir, InspectOptions{Full: true})
+		require.NoError(t, err)
+		require.Equal(t, want, r.Inexact)
+		require.Equal(t, want > 0, strings.Contains(r.Text(), "1 tile cannot be recast: tensor layers.2.ffn.experts.0.w2.weight, tile 0,0"))
+	}
 }

@@ -2,6 +2,7 @@ package weights
 
 import (
 	"fmt"
+	"math"
 
 	"flagc/ir"
 	"flagc/runtime/formats"
@@ -43,10 +44,7 @@ const (
 
 // proveWidening checks that no scale takes a product out of bf16's range.
 func proveWidening(from ir.Elem, scales safetensors.Tensor) error {
-	least, most := byte(leastFP8Byte), byte(mostFP8Byte)
-	if from.DType == ir.FP4 {
-		least, most = 0, mostFP4Byte
-	}
+	least, most := exactScales(from)
 	for i, b := range scales.Data {
 		if b < least || b > most {
 			return fmt.Errorf("tensor %s: scale %d is the byte %d; from %s the elements fit bf16 exactly for %d to %d only",
@@ -54,6 +52,14 @@ func proveWidening(from ir.Elem, scales safetensors.Tensor) error {
 		}
 	}
 	return nil
+}
+
+// exactScales is the range of scale bytes with which every element fits bf16.
+func exactScales(from ir.Elem) (least, most byte) {
+	if from.DType == ir.FP4 {
+		return 0, mostFP4Byte
+	}
+	return leastFP8Byte, mostFP8Byte
 }
 
 // perTile is how many FP4 scales a row of an FP8 tile has.
@@ -85,13 +91,17 @@ func proveTile(codes, scales safetensors.Tensor, r, c, width int) error {
 			least, most = min(least, b), max(most, b)
 		}
 	}
-	if int(most)-int(least) <= MaxLossless && most >= 6 {
+	if most < recastShift || most == 255 {
+		return fmt.Errorf("tensor %s, tile %d,%d: its largest scale is the byte %d; recasting to FP8 needs 6 to 254",
+			codes.Name, r/tile, c/perTile, most)
+	}
+	if int(most)-int(least) <= MaxLossless {
 		return nil
 	}
 	for y := r; y < r+tile; y++ {
 		for x := c; x < c+perTile; x++ {
 			k := int(most) - int(scales.Data[y*width+x])
-			if most >= 6 && blockFits(codes.Data[(y*width+x)*16:][:16], k) {
+			if blockFits(codes.Data[(y*width+x)*16:][:16], k) {
 				continue
 			}
 			return fmt.Errorf("tensor %s, tile %d,%d: scale exponents spread over %d, and row %d holds codes that FP8 cannot "+
@@ -103,7 +113,7 @@ func proveTile(codes, scales safetensors.Tensor, r, c, width int) error {
 
 // blockFits reports whether 32 FP4 codes, scaled down by 2^(k-6), are all e4m3 numbers.
 func blockFits(packed []byte, k int) bool {
-	scale := formats.UE8M0ToFloat64(byte(127 + 6 - k))
+	scale := math.Ldexp(1, recastShift-k)
 	for _, b := range packed {
 		even, odd := formats.UnpackE2M1(b)
 		for _, code := range []byte{even, odd} {

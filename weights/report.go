@@ -22,6 +22,9 @@ func (r *Report) Text() string {
 	fmt.Fprintf(&b, "  %s, %s in %s\n",
 		plural(r.Found.Tensors, "tensor"), size(r.Found.Bytes), plural(r.Files, "file"))
 	fmt.Fprintf(&b, "  %s parameters, with MTP %s\n", parameters(r.Totals.Main), parameters(r.Totals.All))
+	if r.From != nil {
+		fmt.Fprintf(&b, "  converted: %s for target %s, precision %s\n", r.From.Layout, r.From.Target, r.From.Precision)
+	}
 	b.WriteString("\n  layers\n")
 	for _, l := range r.Layers {
 		fmt.Fprintf(&b, "    %-16s %4d  %s\n", l.Kind, len(l.Instances), firstOf(l.Instances))
@@ -59,6 +62,9 @@ func (r *Report) spreadText(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, "    %s of %s can be recast to FP8 exactly whatever their codes (spread up to %d)\n",
 		grouped(lossless), plural(int(total), "tile"), MaxLossless)
+	if r.Inexact > 0 {
+		fmt.Fprintf(b, "    %s cannot be recast: %s\n", plural(int(r.Inexact), "tile"), r.Example)
+	}
 }
 
 func (r *Report) problemText(b *strings.Builder) {

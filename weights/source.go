@@ -19,7 +19,7 @@ type Source struct {
 	// Room is how many widened elements, of 8 bytes each, are kept. It may be set before first use.
 	Room int64
 
-	checkpoint *safetensors.Checkpoint
+	checkpoint Store
 	taken      atomic.Int64
 
 	mu   sync.Mutex
@@ -40,9 +40,9 @@ const defaultRoom = 1 << 29
 // is widened row by row instead of as a whole.
 const rowsFrom = 1 << 26
 
-// NewSource reads the weights of m from c. Tensors are looked up when they are asked for, so that a Source
+// NewSource reads the weights of m from c, a checkpoint or the files of ranks. Tensors are looked up when they are asked for, so that a Source
 // costs nothing; Check tells whether all of them are there.
-func NewSource(m *ir.Module, c *safetensors.Checkpoint) *Source {
+func NewSource(m *ir.Module, c Store) *Source {
 	s := &Source{Room: defaultRoom, checkpoint: c, kept: map[held]*ir.Tensor{}, sets: map[*ir.Weight]*ir.Params{}}
 	for _, set := range m.Params {
 		for _, w := range set.Weights {

@@ -25,6 +25,8 @@ const (
 type reading struct {
 	largest float64
 	spread  map[int]int64    // exponents to tiles
+	inexact int64            // tiles that FP8 cannot hold exactly
+	example string           // why, for the first of them
 	wrong   *diag.Diagnostic // the first value that no weight has
 }
 
@@ -89,8 +91,30 @@ func (r *reading) add(elem ir.Elem, parts []safetensors.Tensor) {
 		}
 	}
 	if elem.DType == ir.FP4 && len(parts) > 1 && len(parts[1].Shape) == 2 {
+		wide := false
 		for exponents, tiles := range spreads(parts[1], max(1, tile/elem.Rows), max(1, tile/elem.Cols)) {
 			r.spread[exponents] += tiles
+			wide = wide || exponents > MaxLossless
+		}
+		if wide {
+			r.prove(parts)
+		}
+	}
+}
+
+// prove counts the tiles of a band that FP8 cannot hold exactly, code by code. A band that is not made of tiles is
+// refused as a whole when it is to be converted.
+func (r *reading) prove(parts []safetensors.Tensor) {
+	rows, width := parts[1].Shape[0], parts[1].Shape[1]
+	if rows%tile != 0 || width%perTile != 0 {
+		return
+	}
+	for top := 0; top < rows; top += tile {
+		for left := 0; left < width; left += perTile {
+			if err := proveTile(parts[0], parts[1], top, left, width); err != nil {
+				r.inexact++
+				r.example = cmp.Or(r.example, err.Error())
+			}
 		}
 	}
 }
@@ -160,6 +184,8 @@ func (r *Report) merge(v *view, picked []int, readings []reading) {
 		for exponents, tiles := range reading.spread {
 			spread[exponents] += tiles
 		}
+		r.Inexact += reading.inexact
+		r.Example = cmp.Or(r.Example, reading.example)
 		if reading.wrong != nil && r.Sampled { // a full check has told of it already
 			r.problem(reading.wrong)
 		}

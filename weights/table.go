@@ -130,9 +130,10 @@ type part struct {
 	shape         []int
 }
 
-func newLayout(w *ir.Weight) layout {
-	elem := w.Encoding()
-	shape := w.Stored()
+func newLayout(w *ir.Weight) layout { return layoutOf(w, w.Encoding(), w.Stored()) }
+
+// layoutOf is the layout of a weight, or of a rank's part of it, whose elements lie as elem in a matrix of shape.
+func layoutOf(w *ir.Weight, elem ir.Elem, shape []int) layout {
 	codes := part{name: w.Tensor, role: Elements, dtype: dtypeTags[elem.DType], shape: shape}
 	if elem.DType == ir.FP4 {
 		codes.shape = blocks(shape, 1, 2)

@@ -85,7 +85,7 @@ var storages = []struct {
 			return e.Role == Elements && e.DType == "I8" && t.DType == "BF16"
 		},
 		"this checkpoint was widened to BF16",
-		"use the published files, whose experts are FP4; they are widened on the way to a device that needs it",
+		"read it with --precision bf16, or use the published files, whose experts are FP4",
 	},
 	{
 		(*view).narrowScales,

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -29,7 +28,7 @@ func (a *app) build() *cobra.Command {
 		Use:   "build MODEL --target NAME -o DIR",
 		Short: "Compile a model for a target",
 		Long: `Writes a build: build.json (what was built from what), ir/ (the IR after every stage), host/ (a Go program that
-needs nothing but the Go toolchain), weights.json (every tensor that the program reads). Two builds of the same
+needs nothing but the Go toolchain), weights.json (where every tensor of every rank comes from). Two builds of the same
 input are byte-identical. An earlier build at DIR is replaced as a whole; any other folder is left alone.`,
 		Example: "  flagc build deepseek-v4-nano --target cpu -o build\n  flagc build deepseek-v4-nano --tp 2 -o build\n" +
 			"  flagc build deepseek-v4 --config config.json -o build",
@@ -229,30 +228,13 @@ func buildFiles(m *model) (map[string][]byte, *buildInfo, error) {
 	return files, info, nil
 }
 
-// planned is one tensor of weights.json. Until a pass changes storage or layout, a program reads the checkpoint's own
-// tensors: whole, or of split ones each rank its part.
-type planned struct {
-	Name  string `json:"name"`
-	DType string `json:"dtype"`
-	Shape []int  `json:"shape"`
-	Bytes int64  `json:"bytes"`
-}
-
+// weightPlan is weights.json: what each rank has of every tensor, as flagc weights convert --layout ranks writes it.
 func weightPlan(m *model) ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteString("[\n")
-	for i, t := range weights.Expected(m.module) {
-		if i > 0 {
-			b.WriteString(",\n")
-		}
-		line, err := json.Marshal(planned{t.Name, t.DType, t.Shape, t.Bytes()})
-		if err != nil {
-			return nil, err
-		}
-		b.Write(line)
+	plan, err := weights.NewPlan(m.module, weights.Ranks)
+	if err != nil {
+		return nil, err
 	}
-	b.WriteString("\n]\n")
-	return b.Bytes(), nil
+	return plan.JSON()
 }
 
 // encode is the one form of JSON files that flagc writes.

@@ -43,7 +43,7 @@ TOKENS are ids separated by commas, with ';' between the rows of a batch, or @FI
 	mf.register(cmd)
 	mf.registerAfter(cmd)
 	fl := cmd.Flags()
-	fl.StringVar(&f.weights, "weights", "", "folder of the official checkpoint (required)")
+	fl.StringVar(&f.weights, "weights", "", "folder of the checkpoint, official or converted (required)")
 	fl.StringVar(&f.prompt, "prompt", "", "the prompt's tokens (required)")
 	fl.StringVar(&f.feed, "feed", "", "tokens to feed one by one after the prompt")
 	fl.IntVar(&f.maxNew, "max-new", 0, "choose this many tokens by argmax, instead of --feed")
@@ -110,11 +110,11 @@ func (a *app) runEval(name string, mf *modelFlags, f *evalFlags) error {
 	if _, err := m.stages(mf.after); err != nil {
 		return err
 	}
-	checkpoint, err := openChecked(m.module, f.weights)
+	store, closeStore, err := openStore(m, f.weights)
 	if err != nil {
 		return err
 	}
-	defer checkpoint.Close()
+	defer closeStore()
 	var rec record.Recorder
 	if f.trace != "" {
 		q.Trace = rec.Add
@@ -122,7 +122,7 @@ func (a *app) runEval(name string, mf *modelFlags, f *evalFlags) error {
 	progress := a.progress("eval", "tokens")
 	q.Step = progress.Set
 	start := time.Now()
-	result, err := eval.Generate(m.module, weights.NewSource(m.module, checkpoint), q)
+	result, err := eval.Generate(m.module, weights.NewSource(m.module, store), q)
 	progress.Done()
 	if err != nil {
 		return err
@@ -138,12 +138,13 @@ func (a *app) runEval(name string, mf *modelFlags, f *evalFlags) error {
 	return a.reportEval(f, q, result, time.Since(start))
 }
 
-// openChecked opens a checkpoint and holds it against the model.
+// openChecked opens a checkpoint, official or converted, and holds it against the model.
 func openChecked(m *ir.Module, dir string) (*safetensors.Checkpoint, error) {
 	c, err := safetensors.OpenCheckpoint(dir)
 	if err != nil {
 		return nil, err
 	}
+	weights.Adapt(m, c)
 	if err := weights.Check(m, c, weights.CheckOptions{Values: true}); err != nil {
 		c.Close()
 		return nil, err

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -11,11 +13,11 @@ import (
 func (a *app) weights() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "weights",
-		Short: "Look after checkpoints: inspect, make",
+		Short: "Look after checkpoints: inspect, make, plan, convert, verify, release",
 		Args:  usageOnly,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.weightsInspect(), a.weightsMake())
+	cmd.AddCommand(a.weightsInspect(), a.weightsMake(), a.weightsPlan(), a.weightsConvert(), a.weightsVerify(), a.weightsRelease())
 	return cmd
 }
 
@@ -73,6 +75,26 @@ func rebuildArgs(name string, f *modelFlags) string {
 	return name
 }
 
+// loadStored loads the model of a checkpoint, for a converted one after the passes that it was converted for.
+func (a *app) loadStored(dir string, f *modelFlags) (*model, error) {
+	about, err := weights.ReadAbout(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return a.load("deepseek-v4", f, dir)
+	case err != nil:
+		return nil, err
+	case about.Layout == weights.Ranks:
+		return nil, fmt.Errorf("%s holds files for %d ranks: flagc weights verify reads those, inspect reads whole tensors", dir, about.TP)
+	}
+	f.setStored(about)
+	f.tp = 1 // tensors are whole
+	m, err := a.load("deepseek-v4", f, dir)
+	if err == nil {
+		_, err = m.stages("shard")
+	}
+	return m, err
+}
+
 func (a *app) weightsInspect() *cobra.Command {
 	var f modelFlags
 	var full, asJSON bool
@@ -84,7 +106,7 @@ spread of FP4 scales, outliers, and anything odd. Damage is reported with the te
 		Example: "  flagc weights inspect checkpoint\n  flagc weights inspect checkpoint --full --json",
 		Args:    exactly(1, "one DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			m, err := a.load("deepseek-v4", &f, args[0])
+			m, err := a.loadStored(args[0], &f)
 			if err != nil {
 				return err
 			}

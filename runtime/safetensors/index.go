@@ -132,12 +132,21 @@ func checkLink(dir, file string) error {
 	return nil
 }
 
-// WriteIndex writes IndexName into dir, complete or not at all: the file of each tensor, sorted by
-// tensor, and the sum of the tensors' bytes. File names must be plain.
+// WriteIndex writes IndexName into dir, complete or not at all. See IndexText.
 func WriteIndex(dir string, files map[string]string, totalSize int64) error {
+	text, err := IndexText(files, totalSize)
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteFile(filepath.Join(dir, IndexName), text, 0o666)
+}
+
+// IndexText is the content of IndexName: the file of each tensor, sorted by tensor, and the sum of the tensors'
+// bytes. File names must be plain.
+func IndexText(files map[string]string, totalSize int64) ([]byte, error) {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if err := checkBase(files[name]); err != nil {
-			return fmt.Errorf("index entry of tensor %q: %w", name, err)
+			return nil, fmt.Errorf("index entry of tensor %q: %w", name, err)
 		}
 	}
 	var doc struct {
@@ -151,8 +160,6 @@ func WriteIndex(dir string, files map[string]string, totalSize int64) error {
 	enc := json.NewEncoder(&b) // sorts the keys of maps
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(doc); err != nil {
-		return err
-	}
-	return atomicfile.WriteFile(filepath.Join(dir, IndexName), b.Bytes(), 0o666)
+	err := enc.Encode(doc)
+	return b.Bytes(), err
 }

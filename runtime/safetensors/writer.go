@@ -52,7 +52,7 @@ type slot struct {
 // should come first where readers want aligned data; the first tensor is 8-byte aligned. The file takes
 // its name only when Close succeeds. Every Create must be followed by Close or Abort.
 func Create(path string, metadata map[string]string, specs []Spec) (*Writer, error) {
-	header, slots, err := layout(metadata, specs)
+	header, slots, err := layout(metadata, specs, lengthBytes)
 	if err != nil {
 		return nil, fmt.Errorf("cannot write %s: %w", path, err)
 	}
@@ -75,8 +75,16 @@ func Create(path string, metadata map[string]string, specs []Spec) (*Writer, err
 	return w, nil
 }
 
+// Header returns what a file of these tensors begins with: the header's length and the header, filled up with
+// spaces to a multiple of align, which is a multiple of 8. The tensors' data follows without gaps, in the order of
+// specs.
+func Header(metadata map[string]string, specs []Spec, align int) ([]byte, error) {
+	header, _, err := layout(metadata, specs, align)
+	return header, err
+}
+
 // layout returns the header, its length included, and the places of the tensors.
-func layout(metadata map[string]string, specs []Spec) ([]byte, []*slot, error) {
+func layout(metadata map[string]string, specs []Spec, align int) ([]byte, []*slot, error) {
 	var b bytes.Buffer
 	b.Write(make([]byte, lengthBytes))
 	b.WriteByte('{')
@@ -101,8 +109,8 @@ func layout(metadata map[string]string, specs []Spec) ([]byte, []*slot, error) {
 		end += size
 	}
 	b.WriteByte('}')
-	for b.Len()%8 != 0 {
-		b.WriteByte(' ')
+	if over := b.Len() % align; over > 0 {
+		b.WriteString(strings.Repeat(" ", align-over))
 	}
 	header := b.Bytes()
 	if len(header)-lengthBytes > maxHeader {

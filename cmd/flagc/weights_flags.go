@@ -1,0 +1,56 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"flagc/weights"
+)
+
+// split lists the flags that say how weights are split, where they were given: a converted checkpoint keeps them, so
+// that its plan can be made again.
+func (f *modelFlags) split() map[string]string {
+	given := map[string]string{"ogroups": f.ogroups, "shared-expert": f.shared, "index-heads": f.index,
+		"batch": number(f.batch), "context": number(f.context)}
+	if f.official {
+		given["official-layout"] = "true"
+	}
+	for name, value := range given {
+		if value == "" {
+			delete(given, name)
+		}
+	}
+	return given
+}
+
+// number is "" for 0, which means a default.
+func number(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+// setStored takes the flags that a converted checkpoint was made with. What is no number there is none here.
+func (f *modelFlags) setStored(about *weights.About) {
+	f.target, f.precision, f.tp = about.Target, about.Precision, about.TP
+	f.ogroups, f.shared, f.index = about.Flags["ogroups"], about.Flags["shared-expert"], about.Flags["index-heads"]
+	f.official = about.Flags["official-layout"] == "true"
+	f.batch, _ = strconv.Atoi(about.Flags["batch"])
+	f.context, _ = strconv.Atoi(about.Flags["context"])
+}
+
+// storedFlags are the flags with which a converted checkpoint is read as it was made.
+func storedFlags(about *weights.About) []string {
+	out := []string{fmt.Sprintf("--tp %d", about.TP), "--precision " + about.Precision}
+	names := make([]string, 0, len(about.Flags))
+	for name := range about.Flags {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		out = append(out, fmt.Sprintf("--%s=%s", name, about.Flags[name]))
+	}
+	return append(out, "--target "+about.Target)
+}

@@ -1,0 +1,73 @@
+package deepseekv4_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"flagc/internal/goldens"
+	"flagc/passes"
+	"flagc/runtime/safetensors"
+	"flagc/targets"
+	"flagc/weights"
+)
+
+// TestConvertedCheckpointsEqualTheOfficialCode converts each recorded checkpoint for every policy, several degrees and
+// both layouts, and runs the reference on the result: every recorded value comes out as from the official files.
+func TestConvertedCheckpointsEqualTheOfficialCode(t *testing.T) {
+	for _, name := range goldens.Names {
+		for _, policy := range targets.Policies() {
+			for _, layout := range weights.FileLayouts {
+				for _, tp := range []int{1, 2, 4} {
+					t.Run(fmt.Sprintf("%s/%s/%s/tp%d", name, policy, layout, tp), func(t *testing.T) {
+						checkConverted(t, name, layout, passes.Options{Target: targets.CPU, Precision: policy, TP: tp})
+					})
+				}
+			}
+		}
+	}
+}
+
+func checkConverted(t *testing.T, name string, layout weights.FileLayout, opts passes.Options) {
+	g := goldens.Open(t, name)
+	m := g.Module(t, nil)
+	_, err := passes.Run(m, opts, "")
+	require.NoError(t, err)
+	src, err := safetensors.OpenCheckpoint(g.Checkpoint)
+	require.NoError(t, err)
+	defer src.Close()
+	plan, err := weights.NewPlan(m, layout)
+	require.NoError(t, err)
+	dst := filepath.Join(t.TempDir(), "converted")
+	_, err = weights.Convert(plan, src, dst, weights.ConvertOptions{About: weights.About{TP: opts.TP, MTP: true}})
+	require.NoError(t, err)
+
+	var store weights.Store
+	if layout == weights.Ranks {
+		ranks, err := weights.OpenRanks(plan, dst)
+		require.NoError(t, err)
+		defer ranks.Close()
+		weights.Adapt(m, ranks)
+		store = ranks
+	} else {
+		c, err := safetensors.OpenCheckpoint(dst)
+		require.NoError(t, err)
+		defer c.Close()
+		weights.Adapt(m, c)
+		require.NoError(t, weights.Check(m, c, weights.CheckOptions{Values: true}))
+		store = c
+	}
+	recorded := g
+	if opts.Precision == targets.PolicyBF16 || opts.Precision == targets.PolicyW4A16 {
+		recorded = g.BF16(t)
+	}
+	runs := []string{"short3"}
+	if opts.TP == 2 && opts.Precision == targets.PolicyFP8 {
+		runs = append(runs, "long") // the traced one
+	}
+	for _, run := range runs {
+		checkRun(t, recorded, m, weights.NewSource(m, store), run)
+	}
+}
