@@ -1,7 +1,6 @@
 package tile
 
 import (
-	"encoding/binary"
 	"math"
 
 	"flagc/runtime/formats"
@@ -93,57 +92,6 @@ func floatOf(d DType, b uint32) float32 {
 	}
 	return math.Float32frombits(b)
 }
-
-// readFloat and its neighbours read or write element k of a buffer.
-func readFloat(d DType) func(data []byte, k int) float32 {
-	switch d {
-	case BF16:
-		return func(data []byte, k int) float32 {
-			return formats.BF16ToFloat32(binary.LittleEndian.Uint16(data[2*k:]))
-		}
-	case F16:
-		return func(data []byte, k int) float32 { return halfValue(binary.LittleEndian.Uint16(data[2*k:])) }
-	case E4M3:
-		return func(data []byte, k int) float32 { return e4m3Value(data[k]) }
-	}
-	return func(data []byte, k int) float32 {
-		return math.Float32frombits(binary.LittleEndian.Uint32(data[4*k:]))
-	}
-}
-
-func writeFloat(d DType) func(data []byte, k int, x float32) {
-	switch d {
-	case BF16:
-		return func(data []byte, k int, x float32) {
-			binary.LittleEndian.PutUint16(data[2*k:], formats.BF16FromFloat32(x))
-		}
-	case F16:
-		return func(data []byte, k int, x float32) { binary.LittleEndian.PutUint16(data[2*k:], halfBits(x)) }
-	case E4M3:
-		return func(data []byte, k int, x float32) { data[k] = e4m3Bits(x) }
-	}
-	return func(data []byte, k int, x float32) {
-		binary.LittleEndian.PutUint32(data[4*k:], math.Float32bits(x))
-	}
-}
-
-func readInt(d DType) func(data []byte, k int) int32 {
-	if d == I8 {
-		return func(data []byte, k int) int32 { return int32(int8(data[k])) }
-	}
-	return func(data []byte, k int) int32 { return int32(binary.LittleEndian.Uint32(data[4*k:])) }
-}
-
-func writeInt(d DType) func(data []byte, k int, x int32) {
-	if d == I8 {
-		return func(data []byte, k int, x int32) { data[k] = byte(x) }
-	}
-	return func(data []byte, k int, x int32) { binary.LittleEndian.PutUint32(data[4*k:], uint32(x)) }
-}
-
-func readLong(data []byte, k int) int64 { return int64(binary.LittleEndian.Uint64(data[8*k:])) }
-
-func writeLong(data []byte, k int, x int64) { binary.LittleEndian.PutUint64(data[8*k:], uint64(x)) }
 
 // truncate is the whole part of x as T: saturated where it does not fit, 0 for NaN.
 func truncate[T int32 | int64](x float32, least, most T) T {

@@ -12,33 +12,50 @@ import (
 // Elements as a buffer and back.
 
 func packed(d DType, values ...float64) []byte {
-	data := make([]byte, len(values)*d.Bytes())
+	data, at := make([]byte, len(values)*d.Bytes()), counting(len(values))
+	f, i := make([]float32, len(values)), make([]int32, len(values))
 	for k, v := range values {
-		switch kindOf(d) {
-		case kindF:
-			writeFloat(d)(data, k, float32(v))
-		case kindL:
-			writeLong(data, k, int64(v))
-		default:
-			writeInt(d)(data, k, int32(v))
+		f[k] = float32(v)
+		if !d.IsFloat() {
+			i[k] = int32(v)
 		}
+	}
+	switch {
+	case d.IsFloat():
+		writeFloats(d)(data, at, f)
+	case d == I8:
+		writeBytes(data, at, i)
+	default:
+		writeInts(data, at, i)
 	}
 	return data
 }
 
 func unpacked(d DType, data []byte) []float64 {
-	out := make([]float64, len(data)/d.Bytes())
+	n := len(data) / d.Bytes()
+	f, i, out := make([]float32, n), make([]int32, n), make([]float64, n)
+	switch at := counting(n); {
+	case d.IsFloat():
+		readFloats(d)(f, data, at, 0)
+	case d == I8:
+		readBytes(i, data, at, 0)
+	default:
+		readInts(i, data, at, 0)
+	}
 	for k := range out {
-		switch kindOf(d) {
-		case kindF:
-			out[k] = float64(readFloat(d)(data, k))
-		case kindL:
-			out[k] = float64(readLong(data, k))
-		default:
-			out[k] = float64(readInt(d)(data, k))
+		if out[k] = float64(i[k]); d.IsFloat() {
+			out[k] = float64(f[k])
 		}
 	}
 	return out
+}
+
+func counting(n int) []int {
+	at := make([]int, n)
+	for i := range at {
+		at[i] = i
+	}
+	return at
 }
 
 // rowNorm divides rows of x by the root of their mean square.

@@ -16,6 +16,7 @@ type machine struct {
 	program *tile // the number of the instance
 	now     *Op   // for faults: the op that can fail and runs
 	scratch [3]tile
+	at      []int
 }
 
 // tile holds the elements of a value: exactly one of the slices, by format. Floats of every format are kept as

@@ -81,10 +81,11 @@ type access struct {
 	long  []int64
 	mask  []bool // nil: all
 	ready []func()
+	at    []int
 }
 
 func (m *machine) access(op *Op, shape []int, mask *Value) *access {
-	a := &access{m: m, mem: m.mem[op.Param]}
+	a := &access{m: m, mem: m.mem[op.Param], at: m.lanes(length(shape))}
 	offsets := m.spread(op.Args[0], shape, &a.ready)
 	a.short, a.long = offsets.i, offsets.l
 	if mask != nil {
@@ -109,26 +110,46 @@ func (m *machine) spread(v *Value, shape []int, ready *[]func()) *tile {
 	return t
 }
 
-// offsetOf is lane i's, or -1 where the lane is masked; it checks what the options ask for.
-func (a *access) offsetOf(i int) int {
-	var k int64
+// resolve yields each lane's element, or -1 where the lane is masked, and checks what the options ask for.
+func (a *access) resolve() []int {
+	run(a.ready)
 	if a.short != nil {
-		k = int64(a.short[i])
+		resolveLanes(a, a.short)
 	} else {
-		k = a.long[i]
+		resolveLanes(a, a.long)
 	}
-	on := a.mask == nil || a.mask[i]
-	if uint64(k) >= uint64(a.mem.n) {
-		if on {
-			a.mem.outside(k, "")
-		} else if a.m.opts.LiveMasked {
-			a.mem.outside(k, " in a masked lane")
+	return a.at
+}
+
+func resolveLanes[T int32 | int64](a *access, offsets []T) {
+	at, n := a.at[:len(offsets)], uint64(a.mem.n)
+	if a.mask == nil {
+		for i, k := range offsets {
+			if uint64(k) >= n {
+				a.mem.outside(int64(k), "")
+			}
+			at[i] = int(k)
 		}
+		return
 	}
-	if !on {
-		return -1
+	for i, on := range a.mask[:len(offsets)] {
+		k := offsets[i]
+		if uint64(k) >= n && (on || a.m.opts.LiveMasked) {
+			a.mem.outside(int64(k), map[bool]string{false: " in a masked lane"}[on])
+		}
+		if !on {
+			k = -1
+		}
+		at[i] = int(k)
 	}
-	return int(k)
+}
+
+// lanes is room for n elements' numbers, shared by all accesses.
+func (m *machine) lanes(n int) []int {
+	if n > len(m.at) {
+		m.at = make([]int, n)
+	}
+	return m.at[:n]
 }
 
 func (m *machine) load(op *Op) func() {
@@ -142,32 +163,28 @@ func (m *machine) load(op *Op) func() {
 	}
 	switch to.key.kind {
 	case kindF:
-		return loadRun(op, a, to.f, roundTo(r.DType, float32(other)), readFloat(r.DType))
+		return loadRun(op, a, to.f, roundTo(r.DType, float32(other)), readFloats(r.DType))
 	case kindL:
-		return loadRun(op, a, to.l, garbage, readLong)
+		return loadRun(op, a, to.l, garbage, readLongs)
 	}
 	if r.DType == I8 {
-		return loadRun(op, a, to.i, int32(int8(garbage)), readInt(I8))
+		return loadRun(op, a, to.i, int32(int8(garbage)), readBytes)
 	}
-	return loadRun(op, a, to.i, int32(garbage), readInt(I32))
+	return loadRun(op, a, to.i, int32(garbage), readInts)
 }
 
-func loadRun[T elem](op *Op, a *access, to []T, other T, read func([]byte, int) T) func() {
-	races := a.mem.writer != nil
+func loadRun[T elem](op *Op, a *access, to []T, other T, read func(to []T, data []byte, at []int, other T)) func() {
 	return func() {
 		a.m.now = op
-		run(a.ready)
-		for i := range to {
-			k := a.offsetOf(i)
-			if k < 0 {
-				to[i] = other
-				continue
+		at := a.resolve()
+		if a.mem.writer != nil {
+			for _, k := range at {
+				if k >= 0 {
+					a.mem.read(k, a.m.inst)
+				}
 			}
-			if races {
-				a.mem.read(k, a.m.inst)
-			}
-			to[i] = read(a.mem.data, k)
 		}
+		read(to, a.mem.data, at, other)
 	}
 }
 
@@ -180,34 +197,35 @@ func (m *machine) store(op *Op) func() {
 	sizes := (&Value{Shape: shape}).Sizes()
 	a := m.access(op, sizes, mask)
 	x := m.spread(op.Args[1], sizes, &a.ready)
-	switch d := op.Param.DType; x.key.kind {
-	case kindF:
-		return storeRun(op, a, x.f, writeFloat(d))
-	case kindL:
-		return storeRun(op, a, x.l, writeLong)
+	switch d := op.Param.DType; {
+	case x.key.kind == kindF:
+		return storeRun(op, a, x.f, writeFloats(d))
+	case x.key.kind == kindL:
+		return storeRun(op, a, x.l, writeLongs)
+	case d == I8:
+		return storeRun(op, a, x.i, writeBytes)
 	default:
-		return storeRun(op, a, x.i, writeInt(d))
+		return storeRun(op, a, x.i, writeInts)
 	}
 }
 
-func storeRun[T elem](op *Op, a *access, x []T, write func([]byte, int, T)) func() {
-	races, width := a.mem.writer != nil, op.Param.DType.Bytes()
+func storeRun[T elem](op *Op, a *access, x []T, write func(data []byte, at []int, x []T)) func() {
+	width := op.Param.DType.Bytes()
 	return func() {
 		a.m.now = op
-		run(a.ready)
-		for i, v := range x {
-			k := a.offsetOf(i)
+		at := a.resolve()
+		if a.mem.writer == nil {
+			write(a.mem.data, at, x)
+			return
+		}
+		for i, k := range at {
 			if k < 0 {
-				continue
-			}
-			if !races {
-				write(a.mem.data, k, v)
 				continue
 			}
 			var before [8]byte
 			now := a.mem.data[k*width : (k+1)*width]
 			copy(before[:], now)
-			write(a.mem.data, k, v)
+			write(a.mem.data, at[i:i+1], x[i:i+1])
 			a.mem.wrote(k, a.m.inst, string(before[:width]) != string(now))
 		}
 	}
@@ -217,7 +235,7 @@ func (m *machine) atomicAdd(op *Op) func() {
 	a, x, to := m.access(op, nil, nil), m.vals[op.Args[1]], m.place(op.Results[0])
 	return func() {
 		m.now = op
-		p := a.mem.data[4*a.offsetOf(0):]
+		p := a.mem.data[4*a.resolve()[0]:]
 		old := int32(binary.LittleEndian.Uint32(p))
 		to.i[0] = old
 		binary.LittleEndian.PutUint32(p, uint32(old+x.i[0]))

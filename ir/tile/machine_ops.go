@@ -1,6 +1,10 @@
 package tile
 
-import "math"
+import (
+	"math"
+
+	"flagc/runtime/formats"
+)
 
 // op compiles one op; nil if it does nothing at run time.
 func (m *machine) op(op *Op, args map[string]Arg) func() {
@@ -342,7 +346,7 @@ func castToFloat(d DType, to []float32, x *tile) func() {
 	if x.key.kind == kindF && d == BF16 { // the cast that kernels use most
 		return func() {
 			for k, v := range x.f {
-				to[k] = roundTo(BF16, v)
+				to[k] = formats.RoundBF16x32(v)
 			}
 		}
 	}
