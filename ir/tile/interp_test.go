@@ -403,11 +403,11 @@ func TestFaults(t *testing.T) {
 	}{
 		"in range": {straight, Options{Races: true, LiveMasked: true}, ""},
 		"load behind the end": {func(b *Builder, pid *Value) (from, mask, to *Value) { return b.AddI(pid, 2), nil, pid },
-			Options{}, "kernel copy, instance 2, \"load\": element 4 of x, which has 4"},
+			Options{}, "kernel copy, instance 2, \"%3 = load x[%2] : f32\": element 4 of x, which has 4"},
 		"load before the start": {func(b *Builder, pid *Value) (from, mask, to *Value) { return b.SubI(pid, 1), nil, pid },
-			Options{}, "instance 0, \"load\": element -1 of x"},
+			Options{}, "instance 0, \"%3 = load x[%2] : f32\": element -1 of x"},
 		"store behind the end": {func(b *Builder, pid *Value) (from, mask, to *Value) { return pid, nil, b.AddI(pid, 1) },
-			Options{}, "instance 3, \"store\": element 4 of y"},
+			Options{}, "instance 3, \"store y[%2] = %3\": element 4 of y"},
 		"masked lane outside": {func(b *Builder, pid *Value) (from, mask, to *Value) {
 			return b.AddI(pid, 2), b.LtI(pid, 2), pid
 		}, Options{}, ""},
@@ -418,14 +418,14 @@ func TestFaults(t *testing.T) {
 			return b.Mul(b.Cast(pid, I64), b.Cast(b.Int(1<<31-1), I64)), nil, pid
 		}, Options{}, "element 2147483647 of x"},
 		"two instances store differently": {func(b *Builder, pid *Value) (from, mask, to *Value) { return pid, nil, b.DivI(pid, 2) },
-			Options{Races: true}, "instance 1, \"store\": element 0 of y is stored, and instance 0 stores something else"},
+			Options{Races: true}, "instance 1, \"store y[%2] = %3\": element 0 of y is stored, and instance 0 stores something else"},
 		"two instances store the same": {func(b *Builder, pid *Value) (from, mask, to *Value) {
 			return b.DivI(pid, 2), nil, b.DivI(pid, 2)
 		}, Options{Races: true}, ""},
 		"negative division": {func(b *Builder, pid *Value) (from, mask, to *Value) { return b.DivI(b.SubI(pid, 3), 2), nil, pid },
-			Options{}, "instance 0, \"div\": -3 and 2: integers are divided"},
+			Options{}, "instance 0, \"%4 = div %2, %3 : i32\": -3 and 2: integers are divided"},
 		"division by zero": {func(b *Builder, pid *Value) (from, mask, to *Value) { return b.Mod(pid, pid), nil, pid },
-			Options{}, "instance 0, \"mod\": 0 and 0"},
+			Options{}, "instance 0, \"%1 = mod %0, %0 : i32\": 0 and 0"},
 		"shift": {func(b *Builder, pid *Value) (from, mask, to *Value) { return b.Shr(pid, 32), nil, pid },
 			Options{}, "a shift by 32 of 32 bits"},
 	} {
@@ -472,7 +472,7 @@ func TestRacesBetweenLoadsAndStores(t *testing.T) {
 	}{
 		"its own without a barrier": {shift(false, 0), "element 0 of x is loaded, and the instance has stored it since its last barrier"},
 		"its own":                   {shift(true, 0), ""},
-		"another's, stored later":   {shift(true, 1), "instance 1, \"store\": element 1 of x is stored, and another instance loads it"},
+		"another's, stored later":   {shift(true, 1), "instance 1, \"store x[%0] = %0\": element 1 of x is stored, and another instance loads it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := Interpret(c.p, map[string]Arg{"x": {Data: make([]byte, 20)}}, Options{Races: true})
