@@ -70,33 +70,16 @@ func (f *Fault) Error() string {
 }
 
 // Interpreter runs kernels in a pool of Python processes, which are started when needed and serve many cases.
-type Interpreter struct {
-	idle chan *worker // of the pool's size; nil stands for a process not yet started
-}
-
-// interpreters is the size of the pool: kernels are checked on machines with few cores.
-const interpreters = 2
+type Interpreter struct{ pool *pool }
 
 // NewInterpreter starts nothing yet. It fails with Unavailable where Triton cannot be had.
 func NewInterpreter(ctx context.Context) (*Interpreter, error) {
-	if _, err := tritonEnv.interpreter(ctx); err != nil {
-		return nil, err
-	}
-	p := &Interpreter{idle: make(chan *worker, interpreters)}
-	for range interpreters {
-		p.idle <- nil
-	}
-	return p, nil
+	p, err := newPool(ctx, &tritonEnv, "interp.py")
+	return &Interpreter{p}, err
 }
 
 // Close ends the processes once their cases are done.
-func (p *Interpreter) Close() {
-	for range interpreters {
-		if w := <-p.idle; w != nil {
-			w.close()
-		}
-	}
-}
+func (p *Interpreter) Close() { p.pool.close() }
 
 type caseJSON struct {
 	File        string         `json:"file"`
@@ -131,35 +114,14 @@ func (p *Interpreter) Run(ctx context.Context, c Case) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.Kernel, err)
 	}
-	var w *worker
-	select {
-	case w = <-p.idle:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { p.idle <- w }()
-	if w == nil {
-		python, err := tritonEnv.interpreter(ctx)
-		if err != nil {
-			return err
-		}
-		if w, err = startWorker(python, "interp.py", nil); err != nil {
-			return err
-		}
-	}
 	var answer answerJSON
-	err = w.ask(ctx, request, inputs, &answer, func() [][]byte {
+	err = p.pool.ask(ctx, request, inputs, &answer, func() [][]byte {
 		if !answer.OK {
 			return nil
 		}
 		return c.outputs()
 	})
 	if err != nil {
-		w.kill()
-		w = nil
-		if ctx.Err() != nil {
-			return fmt.Errorf("%s: interpretation stopped: %w", c.Kernel, context.Cause(ctx))
-		}
 		return fmt.Errorf("%s: %w", c.Kernel, err)
 	}
 	if answer.OK {

@@ -330,7 +330,7 @@ func TestInterpretStopsAKernelThatWaits(t *testing.T) {
 	c := Case{Dir: "testdata/faulty", File: "faulty.py", Kernel: "waits_forever", Grid: 1, Args: []Arg{
 		Pointer("x", "f32", "in", make([]byte, 4)), Pointer("y", "f32", "out", make([]byte, 4)), Int("n", "i32", 1),
 	}}
-	require.EqualError(t, p.Run(ctx, c), "waits_forever: interpretation stopped: two seconds are enough")
+	require.EqualError(t, p.Run(ctx, c), "waits_forever: stopped: two seconds are enough")
 	c.Args[0] = Pointer("x", "f32", "in", f32Bytes([]float32{1}))
 	require.NoError(t, p.Run(t.Context(), c), "the pool goes on with a new process")
 	require.Equal(t, []float32{1}, f32Values(c.Args[1].Data))

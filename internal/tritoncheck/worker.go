@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,16 +23,78 @@ type worker struct {
 	said   tailWriter // standard error
 }
 
-// startWorker runs an embedded script. env adds to the environment of this process.
-func startWorker(python, script string, env []string) (*worker, error) {
+// workers is the size of a pool: kernels are checked on machines with few cores.
+const workers = 2
+
+// pool is a number of workers with the same script, each started when first needed.
+type pool struct {
+	env    *environment
+	script string
+	idle   chan *worker // nil stands for a process not yet started
+}
+
+func newPool(ctx context.Context, env *environment, script string) (*pool, error) {
+	if _, err := env.interpreter(ctx); err != nil {
+		return nil, err
+	}
+	p := &pool{env: env, script: script, idle: make(chan *worker, workers)}
+	for range workers {
+		p.idle <- nil
+	}
+	return p, nil
+}
+
+// ask has one of the workers answer, see worker.ask. A worker that fails is replaced by the next question.
+func (p *pool) ask(ctx context.Context, request any, inputs [][]byte, answer any, outputs func() [][]byte) error {
+	var w *worker
+	select {
+	case w = <-p.idle:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { p.idle <- w }()
+	if w == nil {
+		python, err := p.env.interpreter(ctx)
+		if err != nil {
+			return err
+		}
+		if w, err = startWorker(python, p.script); err != nil {
+			return err
+		}
+	}
+	err := w.ask(ctx, request, inputs, answer, outputs)
+	if err != nil {
+		w.kill()
+		w = nil
+		if ctx.Err() != nil {
+			return fmt.Errorf("stopped: %w", context.Cause(ctx))
+		}
+	}
+	return err
+}
+
+// close lets the workers end once they are idle.
+func (p *pool) close() {
+	for range workers {
+		if w := <-p.idle; w != nil {
+			w.close()
+		}
+	}
+}
+
+// startWorker runs an embedded script.
+func startWorker(python, script string) (*worker, error) {
 	dir, err := scriptDir()
 	if err != nil {
 		return nil, err
 	}
 	w := &worker{cmd: exec.Command(python, filepath.Join(dir, script))}
-	// No byte code beside the scripts, whose folder others may be writing; no help from an outer Python.
-	w.cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "PYTHONPATH=", "PYTHONHOME=")
-	w.cmd.Env = append(w.cmd.Env, env...)
+	// What a user has set for Triton or for another Python must not change results. No byte code is written
+	// beside the scripts, whose folder may be in use.
+	w.cmd.Env = slices.DeleteFunc(os.Environ(), func(s string) bool {
+		return strings.HasPrefix(s, "TRITON_") || strings.HasPrefix(s, "PYTHON")
+	})
+	w.cmd.Env = append(w.cmd.Env, "PYTHONDONTWRITEBYTECODE=1")
 	w.cmd.Stderr = &w.said
 	w.cmd.WaitDelay = time.Second
 	if w.stdin, err = w.cmd.StdinPipe(); err != nil {
@@ -77,12 +140,17 @@ func (w *worker) ask(ctx context.Context, request any, inputs [][]byte, answer a
 	return nil
 }
 
+// crash is the end of a Python process amid an answer.
+type crash struct{ why string }
+
+func (c *crash) Error() string { return "the Python process ended: " + c.why }
+
 func (w *worker) died(err error) error {
 	w.kill()
 	if said := w.said.String(); said != "" {
-		return fmt.Errorf("the Python process ended: %s", tail(said, 2))
+		return &crash{tail(said, 2)}
 	}
-	return fmt.Errorf("the Python process ended: %w", err)
+	return &crash{err.Error()}
 }
 
 // close lets the process end by itself.
