@@ -19,7 +19,7 @@ func (g *gen) element(v *ir.Value, at *tile.Value) *tile.Value {
 				return g.b.Cast(x, tile.I32)
 			}
 			return g.b.Cast(x, tile.F32)
-		case v.Def.Op == ops.View:
+		case v.Def.Op == ops.ViewAs:
 			return g.element(v.Def.Args[0], at)
 		}
 		k := g.columns(v)

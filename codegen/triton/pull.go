@@ -11,7 +11,7 @@ var pulls map[*ir.Op]func(*gen, *ir.Instr, *region) *tile.Value
 
 func init() {
 	pulls = map[*ir.Op]func(*gen, *ir.Instr, *region) *tile.Value{
-		ops.View:            (*gen).pullView,
+		ops.ViewAs:            (*gen).pullView,
 		ops.Last:            (*gen).pullLast,
 		ops.Take:            (*gen).pullTake,
 		ops.Repeat:          (*gen).pullRepeat,
@@ -115,6 +115,8 @@ func (g *gen) pullView(in *ir.Instr, r *region) *tile.Value {
 	a := in.Args[0]
 	k, have := g.columns(in.Results[0]), g.columns(a)
 	switch {
+	case g.inMemory(a) && !a.Type.Elem.IsQuantised(): // the same place in memory
+		return g.b.LoadF32(g.elements(a, tile.In), g.offsets(r, k), g.mask(r), 0)
 	case k == have:
 		return g.pull(a, r)
 	case k%have == 0 && have%r.width.Size == 0:
