@@ -8,19 +8,19 @@ import (
 	"flagc/ir/tile"
 )
 
-// element is one number of a value at a flat position (a scalar, or a column of positions): i32 of indices, f32 of
+// element is one number of a value at a flat position (a scalar, or a column of positions of which some are live): i32 of indices, f32 of
 // others.
-func (g *gen) element(v *ir.Value, at *tile.Value) *tile.Value {
+func (g *gen) element(v *ir.Value, at, live *tile.Value) *tile.Value {
 	return memo(g, [3]any{v, "element", at}, func() *tile.Value {
 		switch {
 		case g.inMemory(v):
-			x := g.b.Load(g.elements(v, tile.In), at, nil, 0)
+			x := g.b.Load(g.elements(v, tile.In), at, live, 0)
 			if v.Type.Elem.DType.IsInt() {
 				return g.b.Cast(x, tile.I32)
 			}
 			return g.b.Cast(x, tile.F32)
 		case v.Def.Op == ops.ViewAs:
-			return g.element(v.Def.Args[0], at)
+			return g.element(v.Def.Args[0], at, live)
 		}
 		k := g.columns(v)
 		if len(at.Shape) > 0 {
@@ -51,7 +51,7 @@ func (g *gen) list(v *ir.Value, row *tile.Value) *tile.Value {
 		case ops.TopExperts:
 			return g.topExperts(in, row, lane, k).Named("chosen")
 		case ops.HashExperts:
-			id := g.element(in.Args[0], row)
+			id := g.element(in.Args[0], row, nil)
 			table := g.b.Load(g.elements(in.Args[1], tile.In), g.b.Add(g.b.MulI(id, k), lane), live, 0)
 			return g.b.Cast(table, tile.I32).Named("chosen")
 		case ops.RouteWeights:

@@ -137,12 +137,12 @@ func (g *gen) pullHCPost(in *ir.Instr, r *region) *tile.Value {
 	y, x, post, comb := in.Args[0], in.Args[1], in.Args[2], in.Args[3]
 	hc := g.fixed(x.Type.Dims[len(x.Type.Dims)-2].Size, "the number of streams")
 	token, stream := g.divided(r.rows, hc), g.remainder(r.rows, hc)
-	sum := b.Mul(g.column(g.element(post, r.rows)), g.pull(y, g.at(r, token)))
+	sum := b.Mul(g.column(g.element(post, r.rows, r.live)), g.pull(y, g.at(r, token)))
 	for j := 0; j < hc; j++ {
 		at := memo(g, [4]any{r.rows, "comb", hc, j}, func() *tile.Value {
 			return b.Add(b.MulI(b.AddI(b.MulI(token, hc), j), hc), stream)
 		})
-		sum = b.Add(sum, b.Mul(g.column(g.element(comb, at)), g.pull(x, g.at(r, g.times(token, hc, j)))))
+		sum = b.Add(sum, b.Mul(g.column(g.element(comb, at, r.live)), g.pull(x, g.at(r, g.times(token, hc, j)))))
 	}
 	return sum
 }

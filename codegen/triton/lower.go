@@ -103,7 +103,7 @@ func (g *gen) program(sections []*section) {
 	var docs, counts []string
 	for _, s := range sections {
 		docs = append(docs, s.doc)
-		counts = append(counts, "("+s.count+")")
+		counts = append(counts, "("+g.extent(s.countSize)+")")
 		p.Launch.Warps = max(p.Launch.Warps, s.warps)
 		p.Launch.Stages = max(p.Launch.Stages, s.stages)
 	}

@@ -52,9 +52,9 @@ func (g *gen) scales(v *ir.Value, access tile.Access) *tile.Param {
 	name := g.name(v) + "_scale"
 	g.kernel.Bindings[name] = Binding{Source: FromScales, Value: v}
 	e := v.Type.Elem
-	rows := Expression(g.rows(v))
+	rows := g.extent(g.rows(v))
 	if e.Rows > 1 {
-		rows = Expression(ceilDiv(g.rows(v), e.Rows))
+		rows = g.extent(ceilDiv(g.rows(v), e.Rows))
 	}
 	cols := (g.columns(v) + e.Cols - 1) / e.Cols
 	return g.b.Pointer(name, tile.I8, access, "ue8m0 exponents of "+g.name(v), rows, Expression(ir.Const(cols)))

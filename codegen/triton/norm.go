@@ -180,7 +180,7 @@ func (g *gen) ropeTable(in *ir.Instr, dims int) *tile.Param {
 	g.kernel.Bindings[name] = Binding{Source: FromRope, Rope: in}
 	doc := fmt.Sprintf("cosines, then sines, at position %s + %d·row, theta %g", in.Attrs.Size("first"), in.Attrs.Int("step"),
 		in.Attrs.Float("theta"))
-	return g.b.Pointer(name, tile.F32, tile.In, doc, Expression(in.Results[0].Type.Dims[1].Size.Bind(g.bound)), fmt.Sprint(dims))
+	return g.b.Pointer(name, tile.F32, tile.In, doc, g.extent(in.Results[0].Type.Dims[1].Size), fmt.Sprint(dims))
 }
 
 // quantised is a block on a grid: x/scale rounded, and the scale of each block of columns with its ue8m0 byte.

@@ -49,7 +49,7 @@ func (g *gen) product(in *ir.Instr, r *region) product {
 		if r.height.Size > 1 {
 			g.fail("expert_linear of %d rows at once", r.height.Size)
 		}
-		id := g.index(in, 1, r.rows)
+		id := g.index(in, 1, r.rows, r.live)
 		here := g.b.And(g.b.GeI(id, 0), g.b.LtI(id, experts))
 		p.to = g.b.Where(here, p.to, g.b.Int(0))
 		p.base = g.b.MulI(id, columns)

@@ -11,7 +11,7 @@ var pulls map[*ir.Op]func(*gen, *ir.Instr, *region) *tile.Value
 
 func init() {
 	pulls = map[*ir.Op]func(*gen, *ir.Instr, *region) *tile.Value{
-		ops.ViewAs:            (*gen).pullView,
+		ops.ViewAs:          (*gen).pullView,
 		ops.Last:            (*gen).pullLast,
 		ops.Take:            (*gen).pullTake,
 		ops.Repeat:          (*gen).pullRepeat,
@@ -177,7 +177,7 @@ func (g *gen) pullRepeat(in *ir.Instr, r *region) *tile.Value {
 func (g *gen) pullEmbedding(in *ir.Instr, r *region) *tile.Value {
 	table := in.Args[1]
 	k, v := g.columns(table), g.fixed(table.Type.Dims[0].Size, "the vocabulary")
-	id := g.index(in, 0, r.rows)
+	id := g.index(in, 0, r.rows, r.live)
 	inside := g.b.And(g.b.GeI(id, 0), g.b.LtI(id, v))
 	mask := g.b.And(inside, g.b.LtI(r.cols, k))
 	if r.live != nil {
@@ -187,8 +187,8 @@ func (g *gen) pullEmbedding(in *ir.Instr, r *region) *tile.Value {
 }
 
 // index is the element of an index operand at a flat position, as this rank counts.
-func (g *gen) index(in *ir.Instr, operand int, at *tile.Value) *tile.Value {
-	id := g.element(in.Args[operand], at)
+func (g *gen) index(in *ir.Instr, operand int, at, live *tile.Value) *tile.Value {
+	id := g.element(in.Args[operand], at, live)
 	if d, ok := in.LocalIndices()[operand]; ok {
 		return g.b.Sub(id, g.first(d))
 	}
@@ -204,7 +204,7 @@ func (g *gen) pullPointwise(in *ir.Instr, r *region) *tile.Value {
 		case n == len(in.Results[0].Type.Dims):
 			args[names[i]] = g.pull(a, r)
 		case n == len(in.Results[0].Type.Dims)-1:
-			args[names[i]] = g.column(g.element(a, r.rows))
+			args[names[i]] = g.column(g.element(a, r.rows, r.live))
 		default:
 			g.fail("%s of %s and %s", in.Name(), in.Results[0].Type, a.Type)
 		}

@@ -15,7 +15,6 @@ type section struct {
 	name      string
 	doc       string
 	countSize ir.Size // instances
-	count     string  // the same as an expression
 	warps     int
 	stages    int
 	emit      func(id *tile.Value)
@@ -300,8 +299,7 @@ func (g *gen) newSection(sinks []sink, count ir.Size, what string, emit func(*ti
 		labels = append(labels, g.label(s.value))
 	}
 	count = count.Bind(g.bound)
-	return &section{name: names[0], doc: strings.Join(labels, ", ") + ": " + what, countSize: count,
-		count: Expression(count), emit: emit, warps: g.plan.warps, stages: 1}
+	return &section{name: names[0], doc: strings.Join(labels, ", ") + ": " + what, countSize: count, emit: emit, warps: g.plan.warps, stages: 1}
 }
 
 // label says what a value is, from the ops that make it.

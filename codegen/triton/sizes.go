@@ -66,7 +66,7 @@ func Expression(s ir.Size) string {
 func (g *gen) shape(t ir.Type) []string {
 	var out []string
 	for _, d := range t.Dims {
-		text := Expression(d.Size.Bind(g.bound))
+		text := g.extent(d.Size)
 		if k, ok := d.Size.Bind(g.bound).IsConst(); ok && isName(d.Name) && k > 1 {
 			g.b.Const(g.constName(d), k, "")
 			text = g.constName(d)
@@ -74,6 +74,28 @@ func (g *gen) shape(t ir.Type) []string {
 		out = append(out, text)
 	}
 	return out
+}
+
+// extent is a size as an expression whose symbols the program has as parameters.
+func (g *gen) extent(s ir.Size) string {
+	s = s.Bind(g.bound)
+	for _, name := range ir.Symbols {
+		if _, err := s.Eval(without(name)); err != nil {
+			g.symbol(name)
+		}
+	}
+	return Expression(s)
+}
+
+// without binds all symbols but one.
+func without(name string) ir.Env {
+	env := ir.Env{}
+	for _, n := range ir.Symbols {
+		if n != name {
+			env[n] = 1
+		}
+	}
+	return env
 }
 
 // constName is how a program calls a constant extent: the model's letter, with the number of parts it is split in.
