@@ -160,3 +160,9 @@ func (w *writer) wrapped(r row) {
 func escapeDoc(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), `"""`, `\"""`)
 }
+
+// firstLine is what a text says at once.
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return strings.TrimSpace(line)
+}
