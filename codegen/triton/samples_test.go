@@ -216,7 +216,7 @@ func odds() *tile.Program {
 	y := b.Pointer("y", tile.F32, tile.Out, "", "4", "64")
 	n := b.Scalar("n", "columns")
 	eight := tile.D(8)
-	cols := b.Range(tile.D(64)).Named("class")
+	cols := b.Range(tile.D(64)).Named("lane")
 	in := b.Lt(cols, n)
 	xs := b.Load(x, b.Add(b.Mul(b.ProgramID(), b.Int(64)), cols), in, negInf).Named("x")
 	square := b.Reshape(xs, eight, eight)
