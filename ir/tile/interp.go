@@ -29,6 +29,8 @@ type Options struct {
 	// differently; elements that one instance stores and another loads, unless an atomic_add orders them;
 	// and loads of what the same instance has stored since its last barrier.
 	Races bool
+
+	separate bool // no two values share a tile: for tests of the sharing
 }
 
 // Fault is an error of a running program.

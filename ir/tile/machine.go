@@ -130,7 +130,7 @@ func (m *machine) take(k kind, n, refs int) *tile {
 }
 
 func (m *machine) drop(t *tile) {
-	if t.refs--; t.refs == 0 {
+	if t.refs--; t.refs == 0 && !m.opts.separate {
 		m.free[t.key] = append(m.free[t.key], t)
 	}
 }

@@ -205,7 +205,7 @@ func (w *printer) line(op *Op) string {
 	return w.head(op)
 }
 
-// String is the dtype with the extents: "bf16[BLOCK=64, 128]".
+// String is the extent with the name of its constant: "BLOCK=64".
 func (d Dim) String() string {
 	if d.Name != "" {
 		return d.Name + "=" + strconv.Itoa(d.Size)
@@ -213,8 +213,9 @@ func (d Dim) String() string {
 	return strconv.Itoa(d.Size)
 }
 
+// typeText is the format with the extents: "bf16[BLOCK=64, 128]".
 func typeText(v *Value) string {
-	text := dtypeText(v.DType)
+	text := v.DType.String()
 	if len(v.Shape) == 0 {
 		return text
 	}
@@ -223,20 +224,6 @@ func typeText(v *Value) string {
 		dims[i] = d.String()
 	}
 	return text + "[" + strings.Join(dims, ", ") + "]"
-}
-
-func dtypeText(d DType) string {
-	if int(d) < len(dtypeNames) {
-		return d.String()
-	}
-	return fmt.Sprintf("dtype(%d)", d)
-}
-
-func codeText(c Code) string {
-	if int(c) < len(codeNames) && codeNames[c] != "" {
-		return c.String()
-	}
-	return fmt.Sprintf("code(%d)", c)
 }
 
 // head is an op without the type of its result and without the blocks that it holds.
@@ -263,7 +250,7 @@ func paramName(q *Param) string {
 
 // call is an op's name with its operands.
 func (w *printer) call(op *Op) string {
-	name := codeText(op.Code)
+	name := op.Code.String()
 	switch c := op.Code; {
 	case c == Scalar:
 		return name + " " + paramName(op.Param)

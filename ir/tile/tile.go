@@ -1,5 +1,7 @@
 package tile
 
+import "fmt"
+
 // DType is the number format of a tile's elements or of what a pointer points to.
 type DType uint8
 
@@ -20,7 +22,12 @@ const (
 var dtypeNames = [...]string{"", "i1", "i8", "i32", "i64", "e4m3", "bf16", "f16", "f32"}
 
 // String is the name in text.
-func (d DType) String() string { return dtypeNames[d] }
+func (d DType) String() string {
+	if int(d) >= len(dtypeNames) || d == 0 {
+		return fmt.Sprintf("DType(%d)", uint8(d))
+	}
+	return dtypeNames[d]
+}
 
 // Bytes is the storage of one element.
 func (d DType) Bytes() int { return [...]int{0, 1, 1, 4, 8, 1, 2, 2, 4}[d] }
@@ -211,7 +218,12 @@ var codeNames = [...]string{
 }
 
 // String is the op's name in text.
-func (c Code) String() string { return codeNames[c] }
+func (c Code) String() string {
+	if int(c) >= len(codeNames) || c == 0 {
+		return fmt.Sprintf("Code(%d)", uint8(c))
+	}
+	return codeNames[c]
+}
 
 // IsUnary reports whether the op computes elementwise from one operand.
 func (c Code) IsUnary() bool { return c >= Neg && c <= Not }
