@@ -19,8 +19,8 @@ import (
 	"flagc/targets"
 )
 
-// Kernel is one launch of the graph as programs that run one after the other.
-type Kernel struct {
+// Lowered is one launch of the graph as programs that run one after the other.
+type Lowered struct {
 	Func     *ir.Func
 	Programs []*tile.Program
 	// Bindings say what each parameter of the programs is, by the parameter's name.
@@ -51,7 +51,7 @@ type Binding struct {
 }
 
 // Lower makes the programs of a kernel of m for a target. An op or a combination that no rule covers is an error.
-func Lower(m *ir.Module, k *ir.Func, t targets.Target) (kernel *Kernel, err error) {
+func Lower(m *ir.Module, k *ir.Func, t targets.Target) (kernel *Lowered, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			if missing, ok := r.(unsupported); ok {
@@ -61,7 +61,7 @@ func Lower(m *ir.Module, k *ir.Func, t targets.Target) (kernel *Kernel, err erro
 			panic(r)
 		}
 	}()
-	g := &gen{mod: m, fn: k, target: t, plan: planFor(t), bound: k.Mode.Bound(), kernel: &Kernel{Func: k, Bindings: map[string]Binding{}}}
+	g := &gen{mod: m, fn: k, target: t, plan: scheduleFor(t), bound: k.Mode.Bound(), kernel: &Lowered{Func: k, Bindings: map[string]Binding{}}}
 	g.phases()
 	return g.kernel, nil
 }
@@ -78,10 +78,11 @@ type gen struct {
 	mod    *ir.Module
 	fn     *ir.Func
 	target targets.Target
-	plan   plan
+	plan   schedule
 	bound  ir.Env
-	kernel *Kernel
+	kernel *Lowered
 	names  map[*ir.Value]string
+	taken  map[string]bool
 	ropes  map[string]string  // table: what it holds
 	stored map[*ir.Value]bool // by an earlier program of the launch
 

@@ -7,36 +7,38 @@ import (
 	"flagc/ir/tile"
 )
 
-// name is how programs call a value of the graph.
+// name is how programs call a value of the graph. Arguments and results come first, so that theirs are the plain ones.
 func (g *gen) name(v *ir.Value) string {
 	if g.names == nil {
 		g.names = map[*ir.Value]string{}
-		taken := map[string]bool{"b": true, "s": true, "p": true, "m": true, "pid": true}
-		add := func(v *ir.Value, suffix string) {
-			if g.names[v] != "" {
-				return
-			}
-			name := Identifier(v.Name)
-			for taken[name] {
-				name += suffix
-			}
-			taken[name] = true
-			g.names[v] = name
-		}
+		g.taken = map[string]bool{"b": true, "s": true, "p": true, "m": true, "pid": true}
 		for _, a := range g.fn.Args {
-			add(a, "_in")
+			g.addName(a, "_in")
 		}
 		for _, r := range g.fn.Return {
-			add(r, "_out")
+			g.addName(r, "_out")
 		}
 	}
+	g.addName(v, "_work")
 	return g.names[v]
+}
+
+func (g *gen) addName(v *ir.Value, suffix string) {
+	if g.names[v] != "" {
+		return
+	}
+	name := Identifier(v.Name)
+	for g.taken[name] {
+		name += suffix
+	}
+	g.taken[name] = true
+	g.names[v] = name
 }
 
 // elements is the pointer to a value's elements: what it is in memory, codes where it is quantised.
 func (g *gen) elements(v *ir.Value, access tile.Access) *tile.Param {
 	name := g.name(v)
-	g.kernel.Bindings[name] = Binding{Source: FromValue, Value: v}
+	g.bind(name, FromValue, v)
 	t := v.Type
 	shape := g.shape(t)
 	doc := strings.TrimSuffix(t.Elem.String(), "")
@@ -47,10 +49,15 @@ func (g *gen) elements(v *ir.Value, access tile.Access) *tile.Param {
 	return g.b.Pointer(name, StoredAs(t), access, doc, shape...)
 }
 
+// bind says what a parameter is.
+func (g *gen) bind(name string, source Source, v *ir.Value) {
+	g.kernel.Bindings[name] = Binding{Source: source, Value: v}
+}
+
 // scales is the pointer to a value's ue8m0 scales.
 func (g *gen) scales(v *ir.Value, access tile.Access) *tile.Param {
 	name := g.name(v) + "_scale"
-	g.kernel.Bindings[name] = Binding{Source: FromScales, Value: v}
+	g.bind(name, FromScales, v)
 	e := v.Type.Elem
 	rows := g.extent(g.rows(v))
 	if e.Rows > 1 {

@@ -30,7 +30,7 @@ func Interpreted(o tile.Options) Run {
 }
 
 // Replay runs a launch again as tile programs and compares every result.
-func Replay(k *triton.Kernel, l eval.Launch, mesh ir.Mesh, run Run) ([]Difference, error) {
+func Replay(k *triton.Lowered, l eval.Launch, mesh ir.Mesh, run Run) ([]Difference, error) {
 	args, err := Arguments(k, l, mesh)
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func Replay(k *triton.Kernel, l eval.Launch, mesh ir.Mesh, run Run) ([]Differenc
 }
 
 // Arguments encodes what each parameter of a kernel's programs is given. Room for results is filled with NaN.
-func Arguments(k *triton.Kernel, l eval.Launch, mesh ir.Mesh) (map[string]tile.Arg, error) {
+func Arguments(k *triton.Lowered, l eval.Launch, mesh ir.Mesh) (map[string]tile.Arg, error) {
 	given := map[*ir.Value]*ir.Tensor{}
 	for i, a := range k.Func.Args {
 		given[a] = l.Args[i]
@@ -124,7 +124,7 @@ func filled(n int) []byte {
 }
 
 // compare holds every result of a launch against the reference.
-func compare(k *triton.Kernel, l eval.Launch, args map[string]tile.Arg) []Difference {
+func compare(k *triton.Lowered, l eval.Launch, args map[string]tile.Arg) []Difference {
 	var out []Difference
 	seen := map[*ir.Value]bool{}
 	for i, v := range k.Func.Return {

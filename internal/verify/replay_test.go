@@ -47,7 +47,7 @@ func TestKernelsEqualTheReference(t *testing.T) {
 		t.Run(fmt.Sprintf("tp%d", tp), func(t *testing.T) {
 			target, _ := targets.Find("h200")
 			m, w := model(t, "deepseek-v4-nano", passes.Options{Target: target, TP: tp})
-			kernels := map[*ir.Func]*triton.Kernel{}
+			kernels := map[*ir.Func]*triton.Lowered{}
 			for _, f := range m.Kernels {
 				k, err := triton.Lower(m, f, target)
 				require.NoError(t, err)
