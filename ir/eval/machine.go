@@ -31,6 +31,8 @@ type Options struct {
 	// Record receives every executed instruction, operands and results; states among the operands are copies
 	// from before the instruction. It is slow and for tests.
 	Record func(fn *ir.Func, in *ir.Instr, e *ir.Eval)
+	// Launched receives every launch of a kernel on every rank. It is slow and for tests of generated kernels.
+	Launched func(Launch)
 	// Threads bounds the goroutines; 0 means one for each processor.
 	Threads int
 }

@@ -22,7 +22,7 @@ type maker struct {
 }
 
 const (
-	outRoom   = 4096 // elements that one instance may store
+	outRoom   = 1024 // elements that one instance may store
 	instances = 3
 )
 
@@ -241,7 +241,7 @@ func results(t *testing.T, p *Program, opts Options) []byte {
 	return out
 }
 
-const randomPrograms = 300
+const randomPrograms = 100
 
 func TestRandomProgramsSharingTiles(t *testing.T) {
 	for seed := range int64(randomPrograms) {

@@ -1,0 +1,28 @@
+package triton
+
+import "flagc/targets"
+
+// schedule is how large blocks are. It follows from a target's traits alone, so equal builds have equal kernels.
+type schedule struct {
+	rowElements  int // float32 elements of a row block that a program holds at once, a few times over
+	gemvElements int // weights that a program multiplies at once for one row of activations
+	gemvWidth    int // weight rows of a program, if its epilogue does not ask for more
+	dotM, dotK   int // the smallest dot
+	dotRows      int // rows of a block of a matrix product
+	dotWidth     int // its columns, if the epilogue does not ask for more
+	dotDepth     int // what is summed at once
+	keyBlock     int // compressed entries that a program rates or ranks at once
+	warps        int
+}
+
+// scheduleFor chooses blocks for a target.
+func scheduleFor(t targets.Target) schedule {
+	m, _, k := t.Dot.Tile(16)
+	p := schedule{rowElements: 8192, gemvElements: 4096, gemvWidth: 4, dotM: max(m, 16), dotK: max(k, 32), dotRows: 32,
+		dotWidth: 128, dotDepth: 128, keyBlock: 64, warps: 4}
+	if kind, ok := t.OnChip.Kind.Get(); ok && kind != targets.Shared {
+		// Every tile lives in the buffer, most of them twice.
+		p.rowElements, p.gemvElements, p.gemvWidth, p.dotWidth, p.dotDepth = 4096, 4096, 16, 64, 64
+	}
+	return p
+}
