@@ -15,9 +15,11 @@ const lineWidth = 110
 //
 // A statement that does not fit on a line is divided, and the text made anew, for as long as that helps.
 func Print(p *tile.Program) []byte {
+	l := analyse(p)
 	keep := map[*tile.Value]bool{}
 	for {
-		w := &writer{plan: newPlan(p, keep)}
+		l.decide(keep)
+		w := &writer{plan: l}
 		w.header()
 		w.signature()
 		w.docstring()
