@@ -66,6 +66,22 @@ func Arguments(k *triton.Lowered, l eval.Launch, mesh ir.Mesh) (map[string]tile.
 			arg.Scalar = mesh.Index(l.Rank, b.Axis.Over) * n
 		case triton.FromRope:
 			arg.Data, err = ropeTable(b.Rope, l.Env)
+		case triton.FromTicket, triton.FromWork:
+			if b.Value != nil {
+				arg.Data, err = room(b.Value, l.Env)
+				break
+			}
+			n := 4
+			for _, size := range b.Shape {
+				k, err := size.Eval(l.Env)
+				if err != nil {
+					return nil, err
+				}
+				n *= k
+			}
+			if arg.Data = make([]byte, n); b.Source == triton.FromWork {
+				arg.Data = filled(n)
+			}
 		case triton.FromValue, triton.FromScales:
 			pair, ok := encoded[b.Value]
 			if !ok {
@@ -87,6 +103,12 @@ func Arguments(k *triton.Lowered, l eval.Launch, mesh ir.Mesh) (map[string]tile.
 		out[name] = arg
 	}
 	return out, nil
+}
+
+// room is for what a launch keeps between its programs or instances.
+func room(v *ir.Value, env ir.Env) ([]byte, error) {
+	pair, err := encode(v, nil, env)
+	return pair[0], err
 }
 
 // encode stores a value's tensor, or makes room for one that is not given.
@@ -219,6 +241,9 @@ const (
 	flipped = 1.0 / 128
 )
 
+// subnormalStep is the exponent of the distance between the subnormal numbers of bf16.
+const subnormalStep = -133
+
 // mantissa is how many bits of a value's grid are significant, the leading one included.
 func mantissa(v *ir.Value) int {
 	for v.Def != nil && v.Def.Op == ops.ViewAs {
@@ -250,6 +275,6 @@ func judge(v *ir.Value, got, want, rms float64) (equal, near bool) {
 	}
 	bits := mantissa(v)
 	_, exponent := math.Frexp(math.Max(math.Abs(got), math.Abs(want)))
-	ulp := math.Ldexp(1, exponent-bits)
+	ulp := math.Ldexp(1, max(exponent-bits, subnormalStep))
 	return false, e <= places*ulp || e <= flipped*rms
 }
