@@ -79,6 +79,7 @@ func (g *gen) keyRows(keys *ir.Value, rows, live *tile.Value, r *region, d int) 
 	cols := b.Row(b.Range(r.width))
 	if r.colLive != nil {
 		mask = b.And(mask, r.colLive)
+		cols = g.inside(cols, r.colLive, d)
 	}
 	return b.Load(g.elements(keys, tile.In), b.Add(b.MulI(b.Col(rows), d), cols), mask, 0)
 }
@@ -90,7 +91,8 @@ func (g *gen) turned(kv *tile.Value, keys *ir.Value, rows, live *tile.Value, r *
 		return b.Transpose(kv, 1, 0)
 	}
 	down := b.Col(b.Range(r.width))
-	return b.Load(g.elements(keys, tile.In), b.Add(b.MulI(b.Row(rows), d), down), b.And(b.Row(live), b.LtI(down, d)), 0)
+	some := b.LtI(down, d)
+	return b.Load(g.elements(keys, tile.In), b.Add(b.MulI(b.Row(rows), d), g.inside(down, some, d)), b.And(b.Row(live), some), 0)
 }
 
 // scoreSection covers compressed entries: an instance rates a block of them for one token.
