@@ -158,12 +158,13 @@ func (g *gen) pullAttention(in *ir.Instr, r *region) *tile.Value {
 
 // keyBlock loads some channels of rows of keys as they are stored.
 func (g *gen) keyBlock(keys *ir.Value, rows, live *tile.Value, r *region) *tile.Value {
-	b := g.b
-	mask := b.Col(live)
+	b, d := g.b, g.columns(keys)
+	mask, cols := b.Col(live), r.cols
 	if r.colLive != nil {
 		mask = b.And(mask, r.colLive)
+		cols = g.inside(cols, r.colLive, d)
 	}
-	return b.Load(g.elements(keys, tile.In), b.Add(b.MulI(b.Col(rows), g.columns(keys)), r.cols), mask, 0).Named("values")
+	return b.Load(g.elements(keys, tile.In), b.Add(b.MulI(b.Col(rows), d), cols), mask, 0).Named("values")
 }
 
 // scoreSection covers compressed entries: an instance rates a block of them for one token.

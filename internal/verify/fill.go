@@ -41,6 +41,9 @@ func (s *synthesis) numbers(t *ir.Tensor, a *ir.Value, r role) error {
 		s.each(t, func(int) float64 { return math.Round(s.normal()*1024) / 1024 })
 	case positive, expertScores:
 		s.each(t, func(int) float64 { return s.score(s.uniform(0.125, 4.125)) })
+		if r == expertScores {
+			s.favour(t, k)
+		}
 	case entryScores:
 		s.each(t, func(int) float64 { return s.score(s.normal()) })
 	case scoreState, valueState:
@@ -57,6 +60,19 @@ func (s *synthesis) score(x float64) float64 {
 		return math.Ceil(x*4) / 4
 	}
 	return x
+}
+
+// favour lets every token choose an expert that the rank has.
+func (s *synthesis) favour(t *ir.Tensor, k int) {
+	d := expertAxis(s.mod)
+	local, ok := d.Size.IsConst()
+	if !ok || local == 0 {
+		return
+	}
+	first := s.mod.Mesh.Index(s.rank, d.Over) * local
+	for row := 0; row+first < len(t.F); row += k {
+		t.F[row+first+s.rand.IntN(local)] = 8
+	}
 }
 
 func (s *synthesis) each(t *ir.Tensor, f func(i int) float64) {
@@ -233,13 +249,13 @@ func (s *synthesis) experts(t *ir.Tensor) error {
 	n, _ := d.Whole().Size.IsConst()
 	local, _ := d.Size.IsConst()
 	k := t.Shape[1]
-	if n < k {
-		return fmt.Errorf("%d of %d experts", k, n)
+	if n = max(n, 2*k); local == 0 { // of a module that was shrunk: those beyond are other ranks'
+		return fmt.Errorf("the module has no experts")
 	}
 	first := s.mod.Mesh.Index(s.rank, d.Over) * local
 	for row := range t.Shape[0] {
 		list := s.rand.Perm(n)[:k]
-		if d.Split > 0 && !containsRange(list, first, local) {
+		if n > local && !containsRange(list, first, local) {
 			list[row%k] = first + s.rand.IntN(local) // the rank has something to do
 		}
 		if s.variation == Duplicates && k > 1 {
