@@ -1,6 +1,7 @@
 package deepseekv4_test
 
 import (
+	"flag"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -51,37 +52,77 @@ func TestRanksEqualTheOfficialCode(t *testing.T) {
 	}
 }
 
-// TestEveryPassKeepsEveryBit runs a recorded run after each pass, for every policy, every legal degree and every
+// everyRun makes TestEveryPassKeepsEveryBit hold the whole product, which takes a core half an hour. Without it one short
+// run stands for the seven.
+var everyRun = flag.Bool("every-run", false, "hold every recorded run after every pass, and what else can be split")
+
+// TestEveryPassKeepsEveryBit runs recorded runs after each pass, for every policy, every legal degree and every
 // strategy. Policies that compute in bf16 are held against what the official code computes on bf16 weights.
 func TestEveryPassKeepsEveryBit(t *testing.T) {
 	for _, name := range goldens.Names {
 		for _, policy := range targets.Policies() {
-			t.Run(fmt.Sprintf("%s/%s", name, policy), func(t *testing.T) {
-				t.Parallel()
-				g := goldens.Open(t, name)
-				if policy == targets.PolicyBF16 || policy == targets.PolicyW4A16 {
-					g = g.BF16(t)
-				}
-				lowered := g.Module(t, nil)
-				opts := passes.Options{Target: targets.CPU, Precision: policy}
-				_, err := passes.Run(lowered, opts, passes.Pipeline[0].Name)
-				require.NoError(t, err)
-				checkRun(t, g, lowered, g.Weights(t, lowered), "short5")
-				for _, l := range append(layouts[name], layout{1, ""}) {
-					m := lowered.Clone()
-					opts.TP, opts.OGroups = l.tp, l.groups
-					for _, p := range passes.Pipeline[1:] {
-						before := m.String()
-						_, err := passes.Apply(m, opts, []passes.Pass{p})
-						require.NoError(t, err)
-						if m.String() != before {
-							checkRun(t, g, m, g.Weights(t, m), "short5")
-						}
-					}
-				}
-			})
+			for _, choice := range choices() {
+				t.Run(fmt.Sprintf("%s/%s/%s", name, policy, choice.name), func(t *testing.T) {
+					t.Parallel()
+					checkEveryPass(t, name, policy, choice)
+				})
+			}
 		}
 	}
+}
+
+// choice is what users may say of parts that can be split or stay whole, and the runs that hold it.
+type choice struct {
+	name     string
+	scores   passes.Choice
+	official bool
+	runs     []string // nil for all
+}
+
+func choices() []choice {
+	if !*everyRun {
+		return []choice{{"cheaper", passes.Auto, false, []string{"short5"}}}
+	}
+	two := []string{"short5", "greedy"}
+	return []choice{{"cheaper", passes.Auto, false, nil}, {"split", passes.Split, false, two}, {"whole", passes.Whole, false, two},
+		{"official", passes.Auto, true, two}}
+}
+
+func checkEveryPass(t *testing.T, name string, policy targets.Policy, c choice) {
+	g := goldens.Open(t, name)
+	if policy == targets.PolicyBF16 || policy == targets.PolicyW4A16 {
+		g = g.BF16(t)
+	}
+	runs := c.runs
+	if runs == nil {
+		runs = g.Runs()
+	}
+	checked := 0
+	check := func(m *ir.Module) {
+		w := g.Weights(t, m)
+		for _, run := range runs {
+			checkRun(t, g, m, w, run)
+			checked++
+		}
+	}
+	lowered := g.Module(t, nil)
+	opts := passes.Options{Target: targets.CPU, Precision: policy, Scores: c.scores, Official: c.official}
+	_, err := passes.Run(lowered, opts, passes.Pipeline[0].Name)
+	require.NoError(t, err)
+	check(lowered)
+	for _, l := range append(layouts[name], layout{1, ""}) {
+		m := lowered.Clone()
+		opts.TP, opts.OGroups = l.tp, l.groups
+		for _, p := range passes.Pipeline[1:] {
+			before := m.String()
+			_, err := passes.Apply(m, opts, []passes.Pass{p})
+			require.NoError(t, err)
+			if m.String() != before {
+				check(m)
+			}
+		}
+	}
+	t.Logf("%d runs equal the official code", checked)
 }
 
 // TestLegalDegrees holds the table above against what the pass says is legal.
