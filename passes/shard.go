@@ -12,8 +12,13 @@ import (
 // candidate if everything that is made of it keeps it until an op sums over it (see path). Of the layouts that
 // are legal, the cheapest is taken. The module becomes the program of one rank, the same on all.
 func shard(m *ir.Module, opts Options) error {
-	if opts.TP < 2 || m.Mesh != nil {
+	if opts.TP < 2 || m.Mesh.Ranks() == opts.TP {
 		return nil
+	}
+	if m.Mesh != nil {
+		d := diag.New(diag.Span{File: m.Source}, "shard2", "the module is the program of one of %d ranks already (mesh %s), not of %d",
+			m.Mesh.Ranks(), m.Mesh, opts.TP)
+		return &diag.Errors{Items: []*diag.Diagnostic{d.WithHelp("split it from before shard")}}
 	}
 	if opts.Official {
 		opts.Pairs, opts.Scores = Whole, Split
