@@ -182,8 +182,8 @@ func (p *path) partners(in *ir.Instr, operand int, letter, name, over string) {
 func (p *path) block(v *ir.Value, axis, block int, over string) {
 	n := p.parts(over)
 	if k, ok := v.Type.Dims[axis].Size.IsConst(); ok && k%n == 0 && k/n%block != 0 {
-		p.reason(p.weight, "a part of axis %s = %d has %d elements, no multiple of the activation block of %d", v.Type.Dims[axis].Name, k,
-			k/n, block)
+		p.reason(p.weight, "a part of axis %s = %d has %d elements, no multiple of the activation block of %d",
+			v.Type.Dims[axis].Name, k, k/n, block)
 	}
 }
 

@@ -75,7 +75,8 @@ func (t TileCounts) Tiles() (n int64) {
 }
 
 // recode fills dst with the part of src that begins at row r0 and column c0, both at the edge of scale blocks of
-// either encoding, or anywhere where FP8 is widened. The error names the first block that cannot be converted exactly, by its place in src.
+// either encoding, or anywhere where FP8 is widened. The error names the first block that cannot be converted exactly, by
+// its place in src.
 func recode(how Conversion, dst, src *matrix, r0, c0 int, tiles *TileCounts) error {
 	switch how {
 	case FP4ToBF16:
