@@ -42,19 +42,24 @@ func (g *gen) product(in *ir.Instr, r *region) product {
 	case ops.GroupedLinear:
 		p.base = g.b.MulI(g.groupOf(r, g.fixed(p.w.Type.Dims[0].Size, "the groups")), columns)
 	case ops.ExpertLinear:
-		experts := g.fixed(p.w.Type.Dims[0].Size, "the experts")
 		if len(p.x.Type.Dims) == 2 {
 			p.xRows = g.divided(r.rows, g.columns(in.Args[1]))
 		}
 		if r.height.Size > 1 {
 			g.fail("expert_linear of %d rows at once", r.height.Size)
 		}
-		id := g.index(in, 1, r.rows, r.live)
-		here := g.b.And(g.b.GeI(id, 0), g.b.LtI(id, experts))
+		id, here := g.expert(in, r.rows, r.live)
 		p.to = g.b.Where(here, p.to, g.b.Int(0))
 		p.base = g.b.MulI(id, columns)
 	}
 	return p
+}
+
+// expert is the number of the expert that a row chose, as the rank counts, and whether the rank has it.
+func (g *gen) expert(in *ir.Instr, rows, live *tile.Value) (id, here *tile.Value) {
+	experts := g.fixed(in.Args[2].Type.Dims[0].Size, "the experts")
+	id = memo(g, [3]any{in.Args[1], "expert", rows}, func() *tile.Value { return g.index(in, 1, rows, live) })
+	return id, g.b.And(g.b.GeI(id, 0), g.b.LtI(id, experts))
 }
 
 // groupOf is which of n alternating groups the rows belong to, a scalar.
@@ -83,7 +88,7 @@ func (g *gen) depth(p product, limit int) int {
 // multiplyAdd is the product for one row of x: weights are read once and multiplied as they come.
 func (g *gen) multiplyAdd(p product) *tile.Value {
 	b, r := g.b, p.region
-	depth := g.depth(p, max(g.plan.gemvElements/r.width.Size, 32))
+	depth := g.depth(p, max(g.plan.gemvElements/max(r.width.Size, 4), 32))
 	xr := &region{rows: p.xRows, height: tile.D(1)}
 	g.prepare(p.x, xr)
 	first := p.base
@@ -103,6 +108,28 @@ func (g *gen) multiplyAdd(p product) *tile.Value {
 		return []*tile.Value{b.Add(c[0], g.weighed(p, x, xb, wb, first))}
 	})[0]
 	return b.Row(b.Sum(acc, 1))
+}
+
+// rowsAtOnce is how many weight rows an instance multiplies with one row of activations: as many as fit, but few enough
+// that there are instances for the whole machine. Columns of a result and what its epilogue takes at once are multiples.
+func (g *gen) rowsAtOnce(in *ir.Instr, need int) int {
+	if in.Op == ops.SumSlots {
+		in = in.Args[0].Def
+	}
+	k, n := g.columns(in.Args[0]), g.columns(in.Results[0])
+	width := g.plan.gemvWidth
+	for width < 32 && width*2*k <= g.plan.gemvElements {
+		width *= 2
+	}
+	all := productOf(in.Results[0].Type.Dims)
+	total, ok := all.Bind(ir.Env{"b": 1, "s": 1}).IsConst()
+	for ok && width > g.plan.gemvWidth && total/width < g.plan.instances {
+		width /= 2
+	}
+	for width > 1 && (n%width != 0 || need > 1 && need%width != 0) {
+		width /= 2
+	}
+	return width
 }
 
 // weighed multiplies a row of x with each of a block of weight rows.
