@@ -227,19 +227,21 @@ func (g *gen) gathered(in *ir.Instr, r *region) (top, total, acc *tile.Value) {
 	const width = 8
 	d := g.columns(in.Args[0])
 	start := []*tile.Value{b.Zeros(r.height).Named("total"), b.Zeros(r.height, r.width).Named("acc")}
+	first := b.Mul(r.part, b.Mul(g.size(productOf(in.Args[0].Type.Dims[:3])), count))
 	out := g.loop("first", b.Int(0), count, width, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
-		block := b.Row(b.Add(i, b.Range(tile.D(width))))
-		live := b.And(r.live, b.Lt(block, count))
-		at := b.Add(b.Mul(r.rows, count), block)
-		first := b.Mul(r.part, b.Mul(g.size(productOf(in.Args[0].Type.Dims[:3])), count))
-		totals := b.Load(g.totalParam(in, (d+r.width.Size-1)/r.width.Size), b.Add(first, at), live, 0)
-		place := b.Add(b.MulI(b.Expand(at, 2), d), b.Expand(r.cols, 1))
-		mask := b.Expand(live, 2)
-		if r.colLive != nil {
-			mask = b.And(mask, b.Expand(r.colLive, 1))
+		total, acc := c[0], c[1]
+		for j := 0; j < width; j++ { // loads that wait for nothing but each other's turn
+			block := b.AddI(i, j)
+			live := b.And(r.live, b.Lt(block, count))
+			at := b.Add(b.Mul(r.rows, count), block)
+			mask := live
+			if r.colLive != nil {
+				mask = b.And(mask, r.colLive)
+			}
+			total = b.Add(total, b.Reshape(b.Load(g.totalParam(in, (d+r.width.Size-1)/r.width.Size), b.Add(first, at), live, 0), r.height))
+			acc = b.Add(acc, b.Load(g.sumParam(in), b.Add(b.MulI(at, d), r.cols), mask, 0))
 		}
-		sums := b.Load(g.sumParam(in), place, mask, 0)
-		return []*tile.Value{b.Add(c[0], b.Sum(totals, 1)), b.Add(c[1], b.Sum(sums, 1))}
+		return []*tile.Value{total, acc}
 	})
 	return top, out[0], out[1]
 }

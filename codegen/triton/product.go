@@ -100,6 +100,9 @@ func (g *gen) multiplyAdd(p product) *tile.Value {
 	if r.colLive != nil {
 		live = b.Reshape(r.colLive, r.width, tile.D(1))
 	}
+	if g.byWords(p, depth) {
+		return g.multiplyWords(p, depth, rows, live)
+	}
 	acc := b.Zeros(r.width, tile.D(depth)).Named("acc")
 	acc = g.loop("k", b.Int(0), p.to, depth, []*tile.Value{acc}, func(i *tile.Value, c []*tile.Value) []*tile.Value {
 		xb := g.block(p.xRows, nil, 1, i, tile.D(depth), p.k)
@@ -282,6 +285,14 @@ func (g *gen) pullSumSlots(in *ir.Instr, r *region) *tile.Value {
 	acc := g.b.Zeros(r.height, r.width).Named("sum")
 	return g.loop("slot", g.b.Int(0), g.b.Int(slots), 1, []*tile.Value{acc}, func(j *tile.Value, c []*tile.Value) []*tile.Value {
 		rows := g.b.Add(g.b.MulI(r.rows, slots), j)
+		if in := y.Def; !g.inMemory(y) && in.Op == ops.ExpertLinear && r.height.Size == 1 {
+			// A slot whose expert the rank does not have costs no more than to find that out.
+			_, here := g.expert(in, rows, nil)
+			once := g.b.Where(here, g.b.Int(1), g.b.Int(0))
+			return g.loop("once", g.b.Int(0), once, 1, c, func(_ *tile.Value, c []*tile.Value) []*tile.Value {
+				return []*tile.Value{g.b.Add(c[0], g.pull(y, g.at(r, rows)))}
+			})
+		}
 		return []*tile.Value{g.b.Add(c[0], g.pull(y, g.at(r, rows)))}
 	})[0]
 }
