@@ -44,7 +44,7 @@ type FromSource struct {
 
 // Names of files of a converted checkpoint beside those of tensors.
 const (
-	aboutName = "conversion.json"
+	aboutName = safetensors.ConversionName
 	planName  = "weights.json"
 	sumsName  = "SHA256SUMS"
 	readName  = "README.md"

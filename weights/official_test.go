@@ -81,7 +81,7 @@ func TestRanksHaveWhatTheOfficialConverterGives(t *testing.T) {
 				_, err = weights.Convert(plan, src, dst, weights.ConvertOptions{About: weights.About{TP: mp, MTP: true}})
 				require.NoError(t, err)
 				for r := range mp {
-					requireOfficial(t, src, filepath.Join(dst, weights.RankName(r, mp)), m.Names()["E"], r, mp)
+					requireOfficial(t, src, filepath.Join(dst, safetensors.RankName(r, mp)), m.Names()["E"], r, mp)
 				}
 			})
 		}

@@ -106,7 +106,8 @@ func completeWith(cmd *cobra.Command, flag string, names []string) {
 type model struct {
 	module *ir.Module
 	opts   passes.Options
-	name   string // as the user gave it
+	split  map[string]string // the flags about splits that were given
+	name   string            // as the user gave it
 	source frontend.Source
 	config frontend.Source
 }
@@ -133,7 +134,7 @@ func (a *app) load(name string, f *modelFlags, weights string) (*model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &model{m, opts, name, source, config}, nil
+	return &model{m, opts, f.split(), name, source, config}, nil
 }
 
 // maxRanks is the largest tensor-parallel degree that is looked at.

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
+	"flagc/passes"
 	"flagc/weights"
 )
 
@@ -12,7 +14,7 @@ import (
 // that its plan can be made again.
 func (f *modelFlags) split() map[string]string {
 	given := map[string]string{"ogroups": f.ogroups, "shared-expert": f.shared, "index-heads": f.index,
-		"batch": number(f.batch), "context": number(f.context)}
+		"batch": number(f.batch, passes.DefaultBatch), "context": number(f.context, passes.DefaultContext)}
 	if f.official {
 		given["official-layout"] = "true"
 	}
@@ -24,9 +26,9 @@ func (f *modelFlags) split() map[string]string {
 	return given
 }
 
-// number is "" for 0, which means a default.
-func number(n int) string {
-	if n == 0 {
+// number is "" for a default, which 0 means as well.
+func number(n, usual int) string {
+	if n == 0 || n == usual {
 		return ""
 	}
 	return strconv.Itoa(n)
@@ -53,4 +55,10 @@ func storedFlags(about *weights.About) []string {
 		out = append(out, fmt.Sprintf("--%s=%s", name, about.Flags[name]))
 	}
 	return append(out, "--target "+about.Target)
+}
+
+// convertFlags are the flags with which the weights for a model's build are converted.
+func (m *model) convertFlags() string {
+	about := weights.About{Target: m.opts.Target.Name, Precision: string(m.opts.Precision), TP: m.opts.TP, Flags: m.split}
+	return strings.Join(storedFlags(&about), " ")
 }
