@@ -13,6 +13,7 @@ import (
 	"flagc/runtime/collective"
 	"flagc/runtime/cpu"
 	"flagc/runtime/safetensors"
+	"flagc/runtime/strictjson"
 )
 
 // rankFolder makes a converted folder of files for the ranks of a mesh; tensors gives those of each.
@@ -166,4 +167,19 @@ func TestOfficialWeightsAreToConvert(t *testing.T) {
 	require.EqualError(t, b.Err(), filepath.Join(dir, safetensors.SingleName)+`: tensor "a.weight": expected dtype BF16, found F8_E4M3 (1 tensor is stored `+
 		`otherwise than precision bf16 takes it): convert the checkpoint with flagc weights convert `+dir+
 		` -o DIR --tp 1 --precision bf16 and give --weights DIR`)
+}
+
+// FuzzConversion reads any bytes as what a converted folder says of itself: what is accepted is whole.
+func FuzzConversion(f *testing.F) {
+	f.Add([]byte(conversionText("ranks", "fp8", "p", 6)))
+	f.Add([]byte(`{"layout": "release", "tp": 1e9, "mtp": 0}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		doc, err := strictjson.Parse(text, strictjson.Limits{})
+		if err != nil {
+			return
+		}
+		if c, err := parseConversion(doc); err == nil {
+			require.Contains(t, []string{releaseLayout, ranksLayout}, c.layout)
+		}
+	})
 }
