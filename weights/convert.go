@@ -18,6 +18,9 @@ type ConvertOptions struct {
 	Resume bool  // take up an interrupted conversion
 	About  About // what is written down about the result
 
+	// Stop, when it is closed, ends the conversion early: what is done is kept. It may be nil.
+	Stop <-chan struct{}
+
 	// Progress hears how far the work is, from one goroutine at a time; nil for nobody.
 	Progress func(Progress)
 
@@ -114,11 +117,30 @@ func (c *converter) convert() error {
 	}
 	c.opts.About.Plan = digest
 	for _, step := range steps {
-		if err := step(); err != nil || c.result.Already {
+		if c.stopped() {
+			return errInterrupted
+		}
+		err := step()
+		if errors.Is(err, errInterrupted) { // once, however many workers say so
+			return errInterrupted
+		}
+		if err != nil || c.result.Already {
 			return err
 		}
 	}
 	return nil
+}
+
+var errInterrupted = errors.New("interrupted")
+
+// stopped reports whether the conversion is to end.
+func (c *converter) stopped() bool {
+	select {
+	case <-c.opts.Stop:
+		return true
+	default:
+		return false
+	}
 }
 
 // timed measures a step.

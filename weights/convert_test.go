@@ -438,6 +438,38 @@ func TestSecondConverterIsRefused(t *testing.T) {
 	require.True(t, done.Already)
 }
 
+// TestStoppedConversionsGoOn stops a conversion while it reads, while it waits for its rate, and while it hashes.
+func TestStoppedConversionsGoOn(t *testing.T) {
+	config, src := made(t)
+	plan, err := NewPlan(lowered(t, config, storedFP8, storedFP8, 2), Ranks)
+	require.NoError(t, err)
+	whole := filepath.Join(t.TempDir(), "whole")
+	_, err = Convert(plan, src, whole, ConvertOptions{About: about()})
+	require.NoError(t, err)
+	want := folder(t, whole)
+	for name, c := range map[string]struct {
+		limit int64
+		phase string
+	}{"reading": {0, "convert"}, "waiting": {1 << 20, "convert"}, "hashing": {0, "hash"}} {
+		t.Run(name, func(t *testing.T) {
+			stop := make(chan struct{})
+			var once sync.Once
+			dst := filepath.Join(t.TempDir(), "out")
+			_, err := Convert(plan, src, dst, ConvertOptions{About: about(), Jobs: 2, Limit: c.limit, Stop: stop, Progress: func(p Progress) {
+				if p.Phase == c.phase {
+					once.Do(func() { close(stop) })
+				}
+			}})
+			require.ErrorContains(t, err, "cannot convert to "+dst+": interrupted (what is done is kept; go on with --resume)")
+			require.NoDirExists(t, dst)
+			done, err := Convert(plan, src, dst, ConvertOptions{About: about(), Resume: true})
+			require.NoError(t, err)
+			require.NotZero(t, done.Resumed)
+			requireSameFolder(t, want, dst)
+		})
+	}
+}
+
 // TestRoomIsAskedForFirst runs on a disk that is too small.
 func TestRoomIsAskedForFirst(t *testing.T) {
 	config, src := made(t)

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -186,6 +190,10 @@ func (a *app) convert(from, to string, f *convertFlags, opts weights.ConvertOpti
 		MTP: !f.dropMTP, Flags: f.split()}
 	show := a.newEvents(f.json)
 	opts.Progress = show.progress
+	stopped, unheard := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer unheard()
+	context.AfterFunc(stopped, unheard) // a second signal ends the process at once, which is safe as well
+	opts.Stop = stopped.Done()
 	start := time.Now()
 	done, err := weights.Convert(plan, src, to, opts)
 	show.clear()
