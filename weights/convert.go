@@ -44,6 +44,7 @@ type Converted struct {
 	Resumed int64      `json:"resumed"` // bytes that an interrupted run had read already
 	Tiles   TileCounts `json:"tiles"`   // of FP4 recast to FP8
 	Already bool       `json:"already"` // the result was there, complete, from an earlier run
+	Lacking []string   `json:"lacking"` // files that go with weights and that the source has not
 
 	Streaming time.Duration `json:"-"` // what converting took, flushing included
 	Hashing   time.Duration `json:"-"` // what reading back for SHA256SUMS took

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -318,13 +319,14 @@ func TestFaultsKeepWhatIsValid(t *testing.T) {
 	}{
 		{"write", "disk is full; what is done is kept: make room; go on with --resume", syscall.ENOSPC, []int64{1, 2, 3, 40, 400, 900}},
 		{"read", "input/output error", syscall.EIO, []int64{1, 7, 300, 900}},
+		{"read", "the file is shorter than it was when the conversion began", io.EOF, []int64{2, 500}},
 		{"sync", "input/output error", syscall.EIO, []int64{1, 2, 3}},
 		{"create", "permission denied", syscall.EACCES, []int64{1, 2, 3}},
 		{"rename", "input/output error", syscall.EIO, []int64{1}},
 		{"", "gone", errors.New("gone"), []int64{1, 2, 5, 50, 500, 1000, 2000}},
 	} {
 		for _, at := range c.at {
-			t.Run(fmt.Sprintf("%s%d", c.on, at), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/%v/%d", c.on, c.err, at), func(t *testing.T) {
 				dst := filepath.Join(t.TempDir(), "out")
 				sys := &faults{on: c.on, err: c.err, hard: c.on == ""}
 				sys.left.Store(at)

@@ -238,6 +238,9 @@ func (a *app) reportConversion(f *convertFlags, plan *weights.Plan, to string, d
 	if n := done.Tiles.Tiles(); n > 0 {
 		fmt.Fprintf(a.out, "%d tiles recast from FP4 to FP8, each proved exact (%d of them code by code)\n", n, done.Tiles.ByCode)
 	}
+	if len(done.Lacking) > 0 && plan.Layout == weights.Release {
+		fmt.Fprintf(a.err, "note: the source has no %s, so the release has none either\n", strings.Join(done.Lacking, ", "))
+	}
 	fmt.Fprintf(a.out, "next: flagc weights verify %s --against SRC\n", to)
 	return nil
 }
