@@ -32,6 +32,7 @@ type modelFlags struct {
 	shared    string
 	index     string
 	official  bool
+	keepFP4   []string
 	after     string
 }
 
@@ -67,6 +68,8 @@ func (f *modelFlags) registerLayout(cmd *cobra.Command) {
 	completeWith(cmd, "index-heads", choices)
 	cmd.Flags().BoolVar(&f.official, "official-layout", false,
 		"keep weights as the official converter does: wo_a in BF16, shared experts whole, index heads split")
+	cmd.Flags().StringSliceVar(&f.keepFP4, "keep-fp4", nil,
+		"weights that stay in FP4 whatever the policy, such as block_csa.ffn.experts.w1; weights convert --inexact keep-fp4 finds those that must")
 }
 
 // registerSizes adds what memory is planned for.
@@ -145,7 +148,7 @@ func (f *modelFlags) options() (opts passes.Options, err error) {
 	if opts.Target, opts.Precision, err = f.machine(); err != nil {
 		return opts, err
 	}
-	opts.TP, opts.Official = f.tp, f.official
+	opts.TP, opts.Official, opts.KeepFP4 = f.tp, f.official, f.keepFP4
 	opts.Batch, opts.Context, opts.Chunk = f.batch, f.context, f.chunk
 	if opts.OGroups, err = passes.ParseGroups(f.ogroups); err != nil {
 		return opts, usageError{fmt.Errorf("--ogroups: %w", err)}

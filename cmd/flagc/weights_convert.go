@@ -27,6 +27,7 @@ import (
 type convertFlags struct {
 	modelFlags
 	layout  string
+	inexact string // what to do with tiles that cannot be converted exactly
 	dropMTP bool
 	jobs    int
 	json    bool
@@ -61,17 +62,11 @@ func (f *convertFlags) fileLayout() (weights.FileLayout, error) {
 	return "", usageError{unknown("layout", f.layout, names)}
 }
 
-// lowered runs the pipeline on m and plans what its weights become.
-func (f *convertFlags) lowered(m *model) (*weights.Plan, error) {
-	layout, err := f.fileLayout()
-	if err != nil {
-		return nil, err
-	}
-	if _, err := m.stages("shard"); err != nil { // later passes leave weights as they are
-		return nil, err
-	}
-	return weights.NewPlan(m.module, layout)
-}
+// What --inexact asks for.
+const (
+	refuse  = "refuse"
+	keepFP4 = "keep-fp4"
+)
 
 // withoutMTP elaborates the model anew, for a configuration without MTP blocks.
 func (m *model) withoutMTP() (*model, error) {
@@ -85,19 +80,50 @@ func (m *model) withoutMTP() (*model, error) {
 	return &n, err
 }
 
-// planned loads MODEL and plans.
+// planned loads MODEL and plans what its weights become.
 func (a *app) planned(name string, f *convertFlags, dir string) (*model, *weights.Plan, error) {
-	m, err := a.load(name, &f.modelFlags, dir)
+	layout, err := f.fileLayout()
 	if err != nil {
 		return nil, nil, err
 	}
+	m, err := a.lowered(name, f, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	plan, err := weights.NewPlan(m.module, layout)
+	return m, plan, err
+}
+
+// lowered loads MODEL and runs the passes that say what becomes of its weights.
+func (a *app) lowered(name string, f *convertFlags, dir string) (*model, error) {
+	m, err := a.load(name, &f.modelFlags, dir)
+	if err != nil {
+		return nil, err
+	}
 	if f.dropMTP {
 		if m, err = m.withoutMTP(); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	plan, err := f.lowered(m)
-	return m, plan, err
+	_, err = m.stages("shard") // later passes leave weights as they are
+	return m, err
+}
+
+// spare finds the weights that cannot be converted exactly, and lets them stay in FP4.
+func (a *app) spare(f *convertFlags, src *safetensors.Checkpoint) error {
+	m, err := a.lowered("deepseek-v4", f, src.Dir())
+	if err != nil {
+		return err
+	}
+	found, err := weights.Inexact(m.module, src)
+	if err != nil {
+		return err
+	}
+	for _, x := range found {
+		f.keepFP4 = append(f.keepFP4, x.Weight)
+		fmt.Fprintf(a.err, "note: %s stays in FP4: %v\n", x.Weight, x.Reason)
+	}
+	return nil
 }
 
 func (a *app) weightsPlan() *cobra.Command {
@@ -158,6 +184,9 @@ a crash, a full disk or a kill, --resume goes on where it ended and gives the sa
 			if err != nil {
 				return usageError{err}
 			}
+			if f.inexact != refuse && f.inexact != keepFP4 {
+				return usageError{unknown("way to treat what is inexact", f.inexact, []string{refuse, keepFP4})}
+			}
 			opts := weights.ConvertOptions{Jobs: f.jobs, Limit: rate, Resume: resume}
 			return a.convert(args[0], out, &f, opts)
 		},
@@ -166,6 +195,9 @@ a crash, a full disk or a kill, --resume goes on where it ended and gives the sa
 	cmd.Flags().StringVarP(&out, "output", "o", "", "folder to write (required)")
 	cmd.Flags().StringVar(&limit, "limit", "", "read at most this many bytes in a second, such as 500M or 2G")
 	cmd.Flags().BoolVar(&resume, "resume", false, "go on with an interrupted conversion")
+	cmd.Flags().StringVar(&f.inexact, "inexact", refuse, "FP4 that cannot be converted exactly: refuse it, or keep-fp4, which lets that weight stay "+
+		"as it is in all layers of its kind")
+	completeWith(cmd, "inexact", []string{refuse, keepFP4})
 	return cmd
 }
 
@@ -177,15 +209,20 @@ func (a *app) convert(from, to string, f *convertFlags, opts weights.ConvertOpti
 	if err != nil {
 		return err
 	}
-	m, plan, err := a.planned("deepseek-v4", f, from)
-	if err != nil {
-		return err
-	}
 	src, err := openSource(official.module, from)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
+	if f.inexact == keepFP4 {
+		if err := a.spare(f, src); err != nil {
+			return err
+		}
+	}
+	m, plan, err := a.planned("deepseek-v4", f, from)
+	if err != nil {
+		return err
+	}
 	opts.About = weights.About{Flagc: version, Target: m.opts.Target.Name, Precision: string(m.opts.Precision), TP: m.opts.TP,
 		MTP: !f.dropMTP, Flags: f.split()}
 	show := a.newEvents(f.json)

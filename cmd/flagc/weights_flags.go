@@ -13,7 +13,7 @@ import (
 // split lists the flags that say how weights are split, where they were given: a converted checkpoint keeps them, so
 // that its plan can be made again.
 func (f *modelFlags) split() map[string]string {
-	given := map[string]string{"ogroups": f.ogroups, "shared-expert": f.shared, "index-heads": f.index,
+	given := map[string]string{"keep-fp4": strings.Join(f.keepFP4, ","), "ogroups": f.ogroups, "shared-expert": f.shared, "index-heads": f.index,
 		"batch": number(f.batch, passes.DefaultBatch), "context": number(f.context, passes.DefaultContext)}
 	if f.official {
 		given["official-layout"] = "true"
@@ -39,6 +39,9 @@ func (f *modelFlags) setStored(about *weights.About) {
 	f.target, f.precision, f.tp = about.Target, about.Precision, about.TP
 	f.ogroups, f.shared, f.index = about.Flags["ogroups"], about.Flags["shared-expert"], about.Flags["index-heads"]
 	f.official = about.Flags["official-layout"] == "true"
+	if kept := about.Flags["keep-fp4"]; kept != "" {
+		f.keepFP4 = strings.Split(kept, ",")
+	}
 	f.batch, _ = strconv.Atoi(about.Flags["batch"])
 	f.context, _ = strconv.Atoi(about.Flags["context"])
 }
