@@ -270,6 +270,9 @@ func (c *converter) room() error {
 		need = int64(float64(need) * float64(total-c.result.Resumed) / float64(total))
 	}
 	if free, ok := c.sys.Free(c.work); ok && free < need {
+		if c.result.Resumed == 0 { // nothing was done that would be worth going on with
+			_ = os.RemoveAll(c.work)
+		}
 		return refusal{fmt.Errorf("%s needs %s of disk and %s are free: make room, or choose a folder on another disk",
 			c.dst, size(need), size(free))}
 	}
