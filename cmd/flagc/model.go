@@ -109,6 +109,7 @@ func completeWith(cmd *cobra.Command, flag string, names []string) {
 type model struct {
 	module *ir.Module
 	opts   passes.Options
+	layout passes.Layout     // that the shard pass took
 	split  map[string]string // the flags about splits that were given
 	name   string            // as the user gave it
 	source frontend.Source
@@ -137,7 +138,7 @@ func (a *app) load(name string, f *modelFlags, weights string) (*model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &model{m, opts, f.split(), name, source, config}, nil
+	return &model{module: m, opts: opts, split: f.split(), name: name, source: source, config: config}, nil
 }
 
 // maxRanks is the largest tensor-parallel degree that is looked at.
@@ -185,7 +186,9 @@ func (m *model) stages(after string) ([]passes.Stage, error) {
 			return nil, unknown("stage", after, known)
 		}
 	}
-	return passes.Run(m.module, m.opts, after)
+	opts := m.opts
+	opts.Chosen = &m.layout
+	return passes.Run(m.module, opts, after)
 }
 
 // unknown is the error for a name that is none of the known ones.

@@ -222,7 +222,7 @@ func (a *app) convert(from, to string, f *convertFlags, opts weights.ConvertOpti
 		return err
 	}
 	opts.About = weights.About{Flagc: version, Target: m.opts.Target.Name, Precision: string(m.opts.Precision), TP: m.opts.TP,
-		MTP: !f.dropMTP, Flags: f.split()}
+		MTP: !f.dropMTP, Flags: m.splitFlags(plan.Layout)}
 	show := a.newEvents(f.json)
 	opts.Progress = show.progress
 	stopped, unheard := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +25,21 @@ func (f *modelFlags) split() map[string]string {
 		}
 	}
 	return given
+}
+
+// splitFlags are the flags that give a model's weights the same splits for any target: what was given, and, for files of
+// ranks, what the cost model of this one chose. The passes have run.
+func (m *model) splitFlags(layout weights.FileLayout) map[string]string {
+	flags := maps.Clone(m.split)
+	if layout != weights.Ranks || m.opts.TP < 2 {
+		return flags
+	}
+	choice := map[bool]passes.Choice{true: passes.Split, false: passes.Whole}
+	flags["shared-expert"], flags["index-heads"] = string(choice[m.layout.Pairs]), string(choice[m.layout.Scores])
+	if m.layout.Groups != "" {
+		flags["ogroups"] = string(m.layout.Groups)
+	}
+	return flags
 }
 
 // number is "" for a default, which 0 means as well.
@@ -62,6 +78,6 @@ func storedFlags(about *weights.About) []string {
 
 // convertFlags are the flags with which the weights for a model's build are converted.
 func (m *model) convertFlags() string {
-	about := weights.About{Target: m.opts.Target.Name, Precision: string(m.opts.Precision), TP: m.opts.TP, Flags: m.split}
+	about := weights.About{Target: m.opts.Target.Name, Precision: string(m.opts.Precision), TP: m.opts.TP, Flags: m.splitFlags(weights.Ranks)}
 	return strings.Join(storedFlags(&about), " ")
 }

@@ -170,18 +170,19 @@ func (c *conversion) serves(p Program, dir string) error {
 	if c == nil || w.Precision == "" || c.layout == releaseLayout && c.plan == w.Release || c.layout == ranksLayout && c.plan == w.Ranks {
 		return nil
 	}
-	what, layout := "a release", ""
+	what, convert, build := "a release", "", ""
 	if c.layout == ranksLayout {
-		what, layout = fmt.Sprintf("files for %d ranks", c.tp), " --layout ranks"
+		what = fmt.Sprintf("files for %d ranks", c.tp)
 		if c.tp == 1 {
 			what = "the file for 1 rank"
 		}
+		convert, build = " --layout ranks", fmt.Sprintf(" --tp %d", c.tp)
 	}
 	if !c.mtp {
 		what += " without the MTP block"
 	}
+	flags := strings.Join(c.flags, "")
 	return fmt.Errorf("%s holds %s at precision %s, converted for %s%s, which is not what this program takes: convert the official checkpoint "+
-		"with flagc weights convert SRC -o DIR%s %s, or build for these weights with flagc build MODEL --config %s --tp %d --precision %s%s",
-		dir, what, c.precision, c.target, strings.Join(c.flags, ""), layout, w.Flags, filepath.Join(dir, "config.json"), c.tp, c.precision,
-		strings.Join(c.flags, ""))
+		"with flagc weights convert SRC -o DIR%s %s, or build for these weights with flagc build MODEL --config %s%s --precision %s%s",
+		dir, what, c.precision, c.target, flags, convert, w.Flags, filepath.Join(dir, "config.json"), build, c.precision, flags)
 }
