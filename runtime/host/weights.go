@@ -167,7 +167,10 @@ func noRanks(dir string) error {
 // serves fails if a converted checkpoint is not what a program takes.
 func (c *conversion) serves(p Program, dir string) error {
 	w := p.Weights
-	if c == nil || w.Precision == "" || c.layout == releaseLayout && c.plan == w.Release || c.layout == ranksLayout && c.plan == w.Ranks {
+	if c == nil || w.Precision == "" {
+		return nil
+	}
+	if plan := map[string]string{releaseLayout: w.Release, ranksLayout: w.Ranks}[c.layout]; c.plan == plan {
 		return nil
 	}
 	what, convert, build := "a release", "", ""
@@ -182,7 +185,10 @@ func (c *conversion) serves(p Program, dir string) error {
 		what += " without the MTP block"
 	}
 	flags := strings.Join(c.flags, "")
-	return fmt.Errorf("%s holds %s at precision %s, converted for %s%s, which is not what this program takes: convert the official checkpoint "+
-		"with flagc weights convert SRC -o DIR%s %s, or build for these weights with flagc build MODEL --config %s%s --precision %s%s",
-		dir, what, c.precision, c.target, flags, convert, w.Flags, filepath.Join(dir, "config.json"), build, c.precision, flags)
+	return fmt.Errorf("%s holds %s at precision %s, converted for %s%s, which is not what this program takes: "+
+		"convert the official checkpoint with flagc weights convert SRC -o DIR%s %s, "+
+		"or build for these weights with flagc build MODEL --config %s%s --precision %s%s",
+		dir, what, c.precision, c.target, flags,
+		convert, w.Flags,
+		filepath.Join(dir, "config.json"), build, c.precision, flags)
 }
