@@ -58,7 +58,7 @@ func openJournal(sys fileSystem, path string, head journalHead, units int) (*jou
 		return nil, err
 	}
 	if err := j.read(text, head); err != nil {
-		return nil, err
+		return nil, refusal{err} // another conversion's: going on is no advice
 	}
 	if j.file, err = sys.Create(path); err != nil {
 		return nil, err
