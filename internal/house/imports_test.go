@@ -26,6 +26,8 @@ var rooms = map[string][]string{
 	"ir":                  {"github.com/alecthomas/participle/v2..."},
 	"ir/ops":              {"flagc/ir"},
 	"ir/eval":             {"flagc/ir", "gonum.org/v1/gonum..."},
+	"ir/tile":             {"flagc/ir"},
+	"codegen/triton":      {"flagc/ir", "flagc/ir/ops", "flagc/ir/tile", "flagc/targets"},
 	"frontend":            {"flagc/ir", "flagc/ir/ops", "github.com/alecthomas/participle/v2..."},
 	"passes":              {"flagc/ir", "flagc/ir/ops", "flagc/targets"},
 	"fit":                 {"flagc/ir", "flagc/passes", "flagc/targets"},

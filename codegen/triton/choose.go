@@ -1,0 +1,139 @@
+package triton
+
+import (
+	"math"
+
+	"flagc/ir"
+	"flagc/ir/ops"
+	"flagc/ir/tile"
+)
+
+// element is one number of a value at a flat position (a scalar, or a column of positions of which some are live): i32 of indices, f32 of
+// others.
+func (g *gen) element(v *ir.Value, at, live *tile.Value) *tile.Value {
+	return memo(g, [3]any{v, "element", at}, func() *tile.Value {
+		switch {
+		case g.inMemory(v):
+			x := g.b.Load(g.elements(v, tile.In), at, live, 0)
+			if v.Type.Elem.DType.IsInt() {
+				return g.b.Cast(x, tile.I32)
+			}
+			return g.b.Cast(x, tile.F32)
+		case v.Def.Op == ops.ViewAs:
+			return g.element(v.Def.Args[0], at, live)
+		}
+		k := g.columns(v)
+		if len(at.Shape) > 0 {
+			g.fail("single elements of %s for many rows", v.Ref())
+		}
+		list := g.list(v, g.divided(at, k))
+		lane := g.b.Range(list.Shape[0])
+		zero := g.b.Cast(g.b.Int(0), list.DType)
+		return g.b.Sum(g.b.Where(g.b.Eq(lane, g.remainder(at, k)), list, zero), 0)
+	})
+}
+
+// list is a short row of a value as a vector: of indices i32, else f32. Lanes beyond the row hold 0.
+func (g *gen) list(v *ir.Value, row *tile.Value) *tile.Value {
+	return memo(g, [3]any{v, "list", row}, func() *tile.Value {
+		k := g.columns(v)
+		lane := g.b.Range(tile.D(pow2(k)))
+		live := g.b.LtI(lane, k)
+		if g.inMemory(v) {
+			x := g.b.Load(g.elements(v, tile.In), g.b.Add(g.b.MulI(row, k), lane), live, 0)
+			if v.Type.Elem.DType.IsInt() {
+				return g.b.Cast(x, tile.I32)
+			}
+			return g.b.Cast(x, tile.F32)
+		}
+		in := v.Def
+		switch in.Op {
+		case ops.TopExperts:
+			return g.topExperts(in, row, lane, k).Named("chosen")
+		case ops.HashExperts:
+			id := g.element(in.Args[0], row, nil)
+			table := g.b.Load(g.elements(in.Args[1], tile.In), g.b.Add(g.b.MulI(id, k), g.inside(lane, live, k)), live, 0)
+			return g.b.Cast(table, tile.I32).Named("chosen")
+		case ops.RouteWeights:
+			return g.routeWeights(in, row, live)
+		}
+		g.fail("no rule yields a row of %s, result of %s", v.Ref(), in.Name())
+		return nil
+	})
+}
+
+// topExperts ranks all experts, block by block against all: equal ones by number. Number r of the list is the expert of
+// rank r.
+func (g *gen) topExperts(in *ir.Instr, row, slot *tile.Value, k int) *tile.Value {
+	b := g.b
+	scores := in.Args[0]
+	if !g.inMemory(scores) {
+		g.fail("top_experts of scores that are not in memory")
+	}
+	e := g.columns(scores)
+	rated := func(lane *tile.Value) *tile.Value {
+		live := b.LtI(lane, e)
+		x := b.Add(b.Load(g.elements(scores, tile.In), b.Add(b.MulI(row, e), lane), live, 0),
+			b.Load(g.elements(in.Args[1], tile.In), lane, live, 0))
+		return b.Where(live, x, b.Float(math.Inf(-1)))
+	}
+	lane := b.Range(tile.D(pow2(e)))
+	mine := rated(lane).Named("rated")
+	width := max(16, g.plan.rowElements/2/pow2(e))
+	start := []*tile.Value{b.Full(b.Int(0), lane.Shape...).Named("rank")}
+	rank := g.loop("start", b.Int(0), b.Int(e), width, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+		other := b.Add(i, b.Range(tile.D(width)))
+		theirs := b.Row(rated(other))
+		earlier := b.And(b.Eq(theirs, b.Col(mine)), b.Lt(b.Row(other), b.Col(lane)))
+		before := b.Or(b.Gt(theirs, b.Col(mine)), earlier)
+		return []*tile.Value{b.Add(c[0], b.Sum(b.Where(before, b.Int(1), b.Int(0)), 1))}
+	})[0]
+	own := b.Eq(b.Row(rank), b.Col(slot))
+	own = b.And(own, b.And(b.Row(b.LtI(lane, e)), b.Col(b.LtI(slot, k))))
+	return b.Sum(b.Where(own, b.Row(lane), b.Int(0)), 1)
+}
+
+// routeWeights are the chosen experts' scores divided by their sum, times scale.
+func (g *gen) routeWeights(in *ir.Instr, row, live *tile.Value) *tile.Value {
+	b := g.b
+	scores := in.Args[0]
+	if !g.inMemory(scores) {
+		g.fail("route_weights of scores that are not in memory")
+	}
+	at := b.Add(b.MulI(row, g.columns(scores)), g.list(in.Args[1], row))
+	w := b.Load(g.elements(scores, tile.In), at, live, 0)
+	return b.MulF(b.Div(w, b.Sum(w, 0)), in.Attrs.Float("scale")).Named("weights")
+}
+
+// entries yields the elements of a list of rows at places (i32, any shape) for token i of sequence seq.
+func (g *gen) entries(v *ir.Value, seq, token, place *tile.Value) *tile.Value {
+	b := g.b
+	n := g.size(v.Type.Dims[2].Size)
+	if g.inMemory(v) {
+		row := b.Add(b.Mul(seq, g.size(v.Type.Dims[1].Size)), token)
+		live := b.And(b.Ge(place, b.Int(0)), b.Lt(place, n))
+		return b.Load(g.elements(v, tile.In), b.Add(b.Mul(row, n), place), live, -1)
+	}
+	in := v.Def
+	none := b.Int(-1)
+	switch in.Op {
+	case ops.RingEntries:
+		w := in.Attrs.Int("window")
+		p := g.size(ir.Sym("p"))
+		t := b.Add(b.Maximum(b.SubI(p, w-1), b.Int(0)), place)
+		return b.Where(b.Le(t, p), b.ModI(t, w), none)
+	case ops.WindowEntries:
+		w := in.Attrs.Int("window")
+		t := b.Add(b.Maximum(b.SubI(token, w-1), b.Int(0)), place)
+		return b.Where(b.Le(t, token), t, none)
+	case ops.CausalEntries:
+		complete := b.DivI(b.AddI(b.Add(g.size(ir.Sym("p")), token), 1), in.Attrs.Int("ratio"))
+		return b.Where(b.Lt(place, complete), b.Add(g.size(in.Attrs.Size("first")), place), none)
+	case ops.Concat:
+		first := g.size(in.Args[0].Type.Dims[2].Size)
+		return b.Where(b.Lt(place, first), g.entries(in.Args[0], seq, token, place),
+			g.entries(in.Args[1], seq, token, b.Sub(place, first)))
+	}
+	g.fail("no rule yields entries of %s, result of %s", v.Ref(), in.Name())
+	return nil
+}

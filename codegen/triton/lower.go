@@ -1,0 +1,208 @@
+// Package triton turns the kernels of a lowered graph into tile programs, holds them against the rules of a target
+// and prints them as Triton.
+//
+// A kernel function of the graph is a handful of ops that share a launch. Its results fall into sections: results that
+// need the same heavy op are computed together, the others apart. Each section covers its results with blocks, one
+// program instance for each, and pulls: it asks for a block of a result, which asks for the blocks of operands that it
+// needs, down to what lies in memory. So a prologue is whatever stands between memory and an anchor, an epilogue
+// whatever stands between an anchor and a result, and no combination of ops needs a kernel of its own.
+//
+// The package knows ops, shapes and traits of targets, and neither models nor vendors.
+package triton
+
+import (
+	"fmt"
+	"strings"
+
+	"flagc/ir"
+	"flagc/ir/tile"
+	"flagc/targets"
+)
+
+// Lowered is one launch of the graph as programs that run one after the other.
+type Lowered struct {
+	Func     *ir.Func
+	Programs []*tile.Program
+	// Bindings say what each parameter of the programs is, by the parameter's name.
+	Bindings map[string]Binding
+}
+
+// Source says where what a parameter points to comes from.
+type Source string
+
+// The sources of parameters.
+const (
+	FromValue  Source = "value"   // an argument or result of the kernel: its elements, or the codes of quantised ones
+	FromScales Source = "scales"  // the scales of a quantised one
+	FromRope   Source = "rope"    // cosines, then sines, of the positions of one rope
+	FromSize   Source = "size"    // a runtime symbol
+	FromFirst  Source = "first"   // the first index of this rank's part of a split axis
+	FromWork   Source = "work"    // room between the programs of a launch
+	FromTicket Source = "tickets" // zeros, which a launch leaves as zeros
+)
+
+// Binding is what a parameter is.
+type Binding struct {
+	Source Source
+	Value  *ir.Value // FromValue, FromScales, FromWork
+	Rope   *ir.Instr // FromRope: any of the ropes that share the table
+	Symbol string    // FromSize
+	Axis   ir.Dim    // FromFirst
+	Shape  []ir.Size // FromTicket, and FromWork without a value: the extents
+}
+
+// Lower makes the programs of a kernel of m for a target. An op or a combination that no rule covers is an error.
+func Lower(m *ir.Module, k *ir.Func, t targets.Target) (kernel *Lowered, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			if missing, ok := r.(unsupported); ok {
+				err = fmt.Errorf("kernel %s: %s", k.FullName(), string(missing))
+				return
+			}
+			panic(r)
+		}
+	}()
+	g := &gen{mod: m, fn: k, target: t, plan: scheduleFor(t), bound: k.Mode.Bound(), here: map[*ir.Value]*tile.Value{}, sums: map[*ir.Instr]bool{}, kernel: &Lowered{Func: k, Bindings: map[string]Binding{}}}
+	g.phases()
+	return g.kernel, nil
+}
+
+// unsupported is a panic that Lower turns into an error.
+type unsupported string
+
+func (g *gen) fail(format string, args ...any) {
+	panic(unsupported(fmt.Sprintf(format, args...)))
+}
+
+// gen lowers one kernel.
+type gen struct {
+	mod    *ir.Module
+	fn     *ir.Func
+	target targets.Target
+	plan   schedule
+	bound  ir.Env
+	kernel *Lowered
+	names  map[*ir.Value]string
+	taken  map[string]bool
+	ropes  map[string]string  // table: what it holds
+	stored map[*ir.Value]bool // by an earlier program of the launch, or by other instances that have arrived
+	later  []sink             // of the next program
+	// arrived are the hc_pre and hc_head whose products with the mixing matrix other instances have left.
+	arrived map[*ir.Instr]bool
+	sums    map[*ir.Instr]bool // the attention whose weighted sums other instances have left
+	// here says for which rows of a result in memory the rank has computed anything; the others are 0.
+	here map[*ir.Value]*tile.Value
+
+	b      *tile.Builder
+	scopes []map[any]any
+}
+
+// program builds one program whose instances are shared out among the sections of a phase.
+func (g *gen) program(sections []*section) {
+	name := Identifier(g.fn.FullName())
+	if n := len(g.kernel.Programs); n > 0 {
+		name += fmt.Sprintf("_%d", n+1)
+	}
+	g.b = tile.NewBuilder(name)
+	g.scopes = []map[any]any{{}}
+	p := g.b.Program
+	p.Source = fmt.Sprintf("%s:%d", g.mod.Source, g.line())
+	p.Launch = tile.Launch{Warps: 4, Stages: 1}
+	var docs, counts []string
+	for _, s := range sections {
+		docs = append(docs, s.doc)
+		counts = append(counts, "("+g.extent(s.countSize)+")")
+		p.Launch.Warps = max(p.Launch.Warps, s.warps)
+		p.Launch.Stages = max(p.Launch.Stages, s.stages)
+	}
+	p.Doc = strings.Join(docs, "\n")
+	p.Grid = strings.Join(counts, " + ")
+	pid := g.b.ProgramID().Named("pid")
+	g.share(sections, pid)
+	g.kernel.Programs = append(g.kernel.Programs, p)
+}
+
+// share gives each section its instances: the first so many to the first, the next to the second.
+func (g *gen) share(sections []*section, pid *tile.Value) {
+	s := sections[0]
+	if len(sections) == 1 {
+		g.scoped(func() { s.emit(pid) })
+		return
+	}
+	n := g.size(s.countSize).Named("%s_programs", s.name)
+	g.b.Note("%s", s.doc)
+	g.when(g.b.Lt(pid, n), func() { s.emit(pid) }, func() {
+		g.share(sections[1:], g.b.Sub(pid, n).Named("%s_id", sections[1].name))
+	})
+}
+
+// line is the first line of the model that the kernel's ops come from.
+func (g *gen) line() int {
+	for _, in := range g.fn.Body {
+		if in.Span.Line > 0 {
+			return in.Span.Line
+		}
+	}
+	return 0
+}
+
+// scoped runs f with a scope of its own for what has been computed.
+func (g *gen) scoped(f func()) {
+	g.scopes = append(g.scopes, map[any]any{})
+	f()
+	g.scopes = g.scopes[:len(g.scopes)-1]
+}
+
+// memo returns what was computed for key where it is still valid, or computes it.
+func memo[T any](g *gen, key any, make func() T) T {
+	for i := len(g.scopes) - 1; i >= 0; i-- {
+		if v, ok := g.scopes[i][key]; ok {
+			return v.(T)
+		}
+	}
+	v := make()
+	g.scopes[len(g.scopes)-1][key] = v
+	return v
+}
+
+// known reports whether something was computed for key where it is still valid.
+func (g *gen) known(key any) bool {
+	for _, s := range g.scopes {
+		if _, ok := s[key]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// loop is Builder.Loop with a scope.
+func (g *gen) loop(name string, from, to *tile.Value, step int, init []*tile.Value,
+	body func(i *tile.Value, carried []*tile.Value) []*tile.Value) []*tile.Value {
+	return g.b.Loop(name, from, to, step, init, func(i *tile.Value, c []*tile.Value) (out []*tile.Value) {
+		g.scoped(func() { out = body(i, c) })
+		return out
+	})
+}
+
+// when is Builder.If with scopes.
+func (g *gen) when(cond *tile.Value, then, otherwise func()) {
+	var scopedElse func()
+	if otherwise != nil {
+		scopedElse = func() { g.scoped(otherwise) }
+	}
+	g.b.If(cond, func() { g.scoped(then) }, scopedElse)
+}
+
+// Identifier makes a name of the IR one of Python: dots and other marks become underscores.
+func Identifier(name string) string {
+	var out strings.Builder
+	for i, r := range name {
+		switch {
+		case r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || i > 0 && r >= '0' && r <= '9':
+			out.WriteRune(r)
+		default:
+			out.WriteByte('_')
+		}
+	}
+	return out.String()
+}

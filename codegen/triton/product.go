@@ -1,0 +1,298 @@
+package triton
+
+import (
+	"flagc/ir"
+	"flagc/ir/ops"
+	"flagc/ir/tile"
+	"flagc/targets"
+)
+
+// product is one matrix product as blocks of its result see it.
+type product struct {
+	in     *ir.Instr
+	x, w   *ir.Value
+	k      int         // summed columns
+	xRows  *tile.Value // rows of x
+	base   *tile.Value // the weight row that column 0 of the result is the product with, a scalar
+	to     *tile.Value // how far the sum goes: k, or 0 where the rank does not have the weights
+	region *region
+}
+
+// pullProduct is a block of a product of x with weights, row by weight row.
+func (g *gen) pullProduct(in *ir.Instr, r *region) *tile.Value {
+	p := g.product(in, r)
+	if r.height.Size == 1 {
+		return g.multiplyAdd(p)
+	}
+	return g.matrixProduct(p)
+}
+
+// product finds the rows of both operands that a block of the result needs.
+func (g *gen) product(in *ir.Instr, r *region) product {
+	p := product{in: in, x: in.Args[0], w: in.Args[len(in.Args)-1], region: r, xRows: r.rows}
+	p.k = g.columns(p.x)
+	p.to = g.b.Int(p.k)
+	columns := g.columns(in.Results[0])
+	switch in.Op {
+	case ops.Linear:
+		n := p.w.Type.Dims[:len(p.w.Type.Dims)-1]
+		mid := g.fixed(productOf(n[:len(n)-1]), "the weights' rows")
+		p.xRows = g.divided(r.rows, mid)
+		p.base = g.b.MulI(g.groupOf(r, mid), columns)
+	case ops.GroupedLinear:
+		p.base = g.b.MulI(g.groupOf(r, g.fixed(p.w.Type.Dims[0].Size, "the groups")), columns)
+	case ops.ExpertLinear:
+		if len(p.x.Type.Dims) == 2 {
+			p.xRows = g.divided(r.rows, g.columns(in.Args[1]))
+		}
+		if r.height.Size > 1 {
+			g.fail("expert_linear of %d rows at once", r.height.Size)
+		}
+		id, here := g.expert(in, r.rows, r.live)
+		p.to = g.b.Where(here, p.to, g.b.Int(0))
+		p.base = g.b.MulI(id, columns)
+	}
+	return p
+}
+
+// expert is the number of the expert that a row chose, as the rank counts, and whether the rank has it.
+func (g *gen) expert(in *ir.Instr, rows, live *tile.Value) (id, here *tile.Value) {
+	experts := g.fixed(in.Args[2].Type.Dims[0].Size, "the experts")
+	id = memo(g, [3]any{in.Args[1], "expert", rows}, func() *tile.Value { return g.index(in, 1, rows, live) })
+	return id, g.b.And(g.b.GeI(id, 0), g.b.LtI(id, experts))
+}
+
+// groupOf is which of n alternating groups the rows belong to, a scalar.
+func (g *gen) groupOf(r *region, n int) *tile.Value {
+	switch {
+	case n == 1:
+		return g.b.Int(0)
+	case r.group != nil:
+		return r.group
+	case len(r.rows.Shape) == 0:
+		return g.remainder(r.rows, n)
+	}
+	g.fail("rows of several groups in one block")
+	return nil
+}
+
+// depth is how many summed columns are taken at once.
+func (g *gen) depth(p product, limit int) int {
+	d := pow2Divisor(p.k, limit)
+	if d < 64 {
+		d = min(pow2(p.k), limit)
+	}
+	return max(d, p.w.Type.Elem.Cols)
+}
+
+// multiplyAdd is the product for one row of x: weights are read once and multiplied as they come.
+func (g *gen) multiplyAdd(p product) *tile.Value {
+	b, r := g.b, p.region
+	depth := g.depth(p, max(g.plan.gemvElements/max(r.width.Size, 4), 32))
+	xr := &region{rows: p.xRows, height: tile.D(1)}
+	g.prepare(p.x, xr)
+	first := p.base
+	if r.first != nil {
+		first = b.Add(p.base, r.first)
+	}
+	rows := b.Col(b.Add(first, b.Range(r.width)))
+	var live *tile.Value
+	if r.colLive != nil {
+		live = b.Reshape(r.colLive, r.width, tile.D(1))
+	}
+	if g.byWords(p, depth) {
+		return g.multiplyWords(p, depth, rows, live)
+	}
+	acc := b.Zeros(r.width, tile.D(depth)).Named("acc")
+	acc = g.loop("k", b.Int(0), p.to, depth, []*tile.Value{acc}, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+		xb := g.block(p.xRows, nil, 1, i, tile.D(depth), p.k)
+		x := g.pull(p.x, xb)
+		wb := g.block(rows, live, r.width.Size, i, tile.D(depth), p.k)
+		return []*tile.Value{b.Add(c[0], g.weighed(p, x, xb, wb, first))}
+	})[0]
+	return b.Row(b.Sum(acc, 1))
+}
+
+// rowsAtOnce is how many weight rows an instance multiplies with one row of activations: as many as fit, but few enough
+// that there are instances for the whole machine. Columns of a result and what its epilogue takes at once are multiples.
+func (g *gen) rowsAtOnce(in *ir.Instr, need int) int {
+	if in.Op == ops.SumSlots {
+		in = in.Args[0].Def
+	}
+	k, n := g.columns(in.Args[0]), g.columns(in.Results[0])
+	width := g.plan.gemvWidth
+	for width < 32 && width*2*k <= g.plan.gemvElements {
+		width *= 2
+	}
+	all := productOf(in.Results[0].Type.Dims)
+	total, ok := all.Bind(ir.Env{"b": 1, "s": 1}).IsConst()
+	for ok && width > g.plan.gemvWidth && total/width < g.plan.instances {
+		width /= 2
+	}
+	for width > 1 && (n%width != 0 || need > 1 && need%width != 0) {
+		width /= 2
+	}
+	return width
+}
+
+// weighed multiplies a row of x with each of a block of weight rows.
+func (g *gen) weighed(p product, x *tile.Value, xb, wb *region, first *tile.Value) *tile.Value {
+	b, e := g.b, p.w.Type.Elem
+	if !e.IsQuantised() {
+		return b.Mul(g.load(p.w, wb), x)
+	}
+	blocks := (p.k + e.Cols - 1) / e.Cols
+	scales := func(r *region) *tile.Value {
+		return g.exponent(b.Load(g.scales(p.w, tile.In), g.offsets(r, blocks), g.mask(r), 0))
+	}
+	if e.Rows > 1 && e.Rows%wb.height.Size == 0 && g.aligned(p, wb.height.Size) {
+		// All rows share their scales: they go into x.
+		at := g.at(xb, b.DivI(first, e.Rows))
+		return b.Mul(g.codes(p.w, wb, p.k), g.perBlock(x, at, e.Cols, p.k, scales))
+	}
+	wr := wb
+	if e.Rows > 1 {
+		wr = g.at(wb, b.DivI(wb.rows, e.Rows))
+	}
+	return b.Mul(g.perBlock(g.codes(p.w, wb, p.k), wr, e.Cols, p.k, scales), x)
+}
+
+// aligned reports whether blocks of n columns of the result never lie across scale blocks of weight rows.
+func (g *gen) aligned(p product, n int) bool {
+	return g.columns(p.in.Results[0])%n == 0
+}
+
+// codes are the weights of a block without their scales.
+func (g *gen) codes(w *ir.Value, r *region, k int) *tile.Value {
+	if w.Type.Elem.DType == ir.FP8 {
+		return g.b.LoadF32(g.elements(w, tile.In), g.offsets(r, k), g.mask(r), 0)
+	}
+	// Two codes in a byte, the even one in the low bits: each byte is read once for both.
+	b := g.b
+	half := tile.D(r.width.Size / 2)
+	cols := b.Row(b.Range(half))
+	if r.first != nil {
+		cols = b.Add(b.DivI(r.first, 2), cols)
+	}
+	bytes := b.Load(g.elements(w, tile.In), b.Add(b.MulI(r.rows, k/2), cols), r.live, 0)
+	pair := b.Expand(b.Cast(bytes, tile.I32), 2)
+	shift := b.MulI(b.Row(b.Row(b.Range(tile.D(2)))), 4)
+	code := b.AndI(b.Binary(tile.Shr, pair, shift), 15)
+	return b.Reshape(g.e2m1(code), r.height, r.width)
+}
+
+// e2m1 is what four bits stand for. As the top of a float32's bits, exponent and mantissa are the value times 2^-126,
+// but for 0 and ½, which would be below the normal numbers there.
+func (g *gen) e2m1(code *tile.Value) *tile.Value {
+	b := g.b
+	magnitude := b.AndI(code, 7)
+	normal := b.Bitcast(b.AddI(b.Shl(magnitude, 22), 126<<23), tile.F32)
+	small := b.MulF(b.Cast(magnitude, tile.F32), 0.5)
+	value := b.Where(b.LtI(magnitude, 2), small, normal)
+	return b.Where(b.GeI(code, 8), b.Neg(value), value)
+}
+
+// matrixProduct is the product for a block of rows, by dot.
+func (g *gen) matrixProduct(p product) *tile.Value {
+	b, r := g.b, p.region
+	xr := &region{rows: p.xRows, live: r.live, height: r.height}
+	first := p.base
+	if r.first != nil {
+		first = b.Add(p.base, r.first)
+	}
+	cols := b.Row(b.Add(first, b.Range(r.width)))
+	g.prepare(p.x, xr)
+	depth := g.depth(p, g.plan.dotDepth)
+	if e := p.w.Type.Elem; e.IsQuantised() && e.Cols < depth {
+		depth = max(e.Cols, g.plan.dotK)
+	}
+	acc := b.Zeros(r.height, r.width).Named("acc")
+	return g.loop("k", b.Int(0), p.to, depth, []*tile.Value{acc}, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+		xb := g.block(p.xRows, r.live, r.height.Size, i, tile.D(depth), p.k)
+		if g.fp8Dot(p) {
+			return []*tile.Value{g.dotFP8(p, c[0], xb, i, cols, depth)}
+		}
+		x := b.Cast(g.spread(g.pull(p.x, xb), xb), tile.BF16)
+		return []*tile.Value{b.Dot(x, g.weightsDown(p, i, cols, depth), c[0])}
+	})[0]
+}
+
+// fp8Dot reports whether both operands are multiplied as e4m3 codes, their scales afterwards.
+func (g *gen) fp8Dot(p product) bool {
+	s, _ := g.target.Dot.FP8.Get()
+	return s == targets.Native && g.inMemory(p.x) && p.x.Type.Elem.DType == ir.FP8 && p.w.Type.Elem.DType == ir.FP8
+}
+
+// dotFP8 adds one scale block's product of codes, times both scales.
+func (g *gen) dotFP8(p product, acc *tile.Value, xb *region, k, cols *tile.Value, depth int) *tile.Value {
+	b, e := g.b, p.w.Type.Elem
+	x := b.Load(g.elements(p.x, tile.In), g.offsets(xb, p.k), g.mask(xb), 0)
+	down := b.Col(b.Add(k, b.Range(tile.D(depth))))
+	w := b.Load(g.elements(p.w, tile.In), b.Add(b.MulI(cols, p.k), down), g.columnsLive(p), 0)
+	part := b.Dot(x, w, b.Zeros(p.region.height, p.region.width))
+	block := b.DivI(k, e.Cols)
+	n := p.k / e.Cols
+	sx := g.exponent(b.Load(g.scales(p.x, tile.In), b.Add(b.MulI(p.xRows, n), block), xb.live, 0))
+	sw := g.exponent(b.Load(g.scales(p.w, tile.In), b.Add(b.MulI(b.DivI(cols, e.Rows), n), block), g.columnsLive(p), 0))
+	return b.Add(acc, b.Mul(part, b.Mul(sx, sw)))
+}
+
+// columnsLive says which columns of the result exist.
+func (g *gen) columnsLive(p product) *tile.Value { return p.region.colLive }
+
+// weightsDown are weights with the summed columns downwards, as a dot's second operand takes them, in bf16: every
+// number format of weights widens to it exactly.
+func (g *gen) weightsDown(p product, k, cols *tile.Value, depth int) *tile.Value {
+	b, e := g.b, p.w.Type.Elem
+	down := b.Col(b.Add(k, b.Range(tile.D(depth))))
+	live := g.columnsLive(p)
+	if p.k%depth != 0 {
+		inside := b.LtI(down, p.k)
+		if live == nil {
+			live = inside
+		} else {
+			live = b.And(live, inside)
+		}
+	}
+	param := g.elements(p.w, tile.In)
+	if !e.IsQuantised() {
+		w := b.Load(param, b.Add(b.MulI(cols, p.k), down), live, 0)
+		if param.DType == tile.BF16 {
+			return w
+		}
+		return b.Cast(w, tile.BF16)
+	}
+	var w *tile.Value
+	if e.DType == ir.FP8 {
+		w = b.LoadF32(param, b.Add(b.MulI(cols, p.k), down), live, 0)
+	} else {
+		bytes := b.Cast(b.Load(param, b.Add(b.MulI(cols, p.k/2), b.DivI(down, 2)), live, 0), tile.I32)
+		w = g.e2m1(b.AndI(b.Binary(tile.Shr, bytes, b.MulI(b.AndI(down, 1), 4)), 15))
+	}
+	n := (p.k + e.Cols - 1) / e.Cols
+	row := cols
+	if e.Rows > 1 {
+		row = b.DivI(cols, e.Rows)
+	}
+	s := b.Load(g.scales(p.w, tile.In), b.Add(b.MulI(row, n), b.DivI(down, e.Cols)), live, 0)
+	return b.Cast(b.Mul(w, g.exponent(s)), tile.BF16)
+}
+
+// pullSumSlots adds what the slots of a token yield, each rounded as its type says.
+func (g *gen) pullSumSlots(in *ir.Instr, r *region) *tile.Value {
+	y := in.Args[0]
+	slots := g.fixed(y.Type.Dims[1].Size, "the slots")
+	acc := g.b.Zeros(r.height, r.width).Named("sum")
+	return g.loop("slot", g.b.Int(0), g.b.Int(slots), 1, []*tile.Value{acc}, func(j *tile.Value, c []*tile.Value) []*tile.Value {
+		rows := g.b.Add(g.b.MulI(r.rows, slots), j)
+		if in := y.Def; !g.inMemory(y) && in.Op == ops.ExpertLinear && r.height.Size == 1 {
+			// A slot whose expert the rank does not have costs no more than to find that out.
+			_, here := g.expert(in, rows, nil)
+			once := g.b.Where(here, g.b.Int(1), g.b.Int(0))
+			return g.loop("once", g.b.Int(0), once, 1, c, func(_ *tile.Value, c []*tile.Value) []*tile.Value {
+				return []*tile.Value{g.b.Add(c[0], g.pull(y, g.at(r, rows)))}
+			})
+		}
+		return []*tile.Value{g.b.Add(c[0], g.pull(y, g.at(r, rows)))}
+	})[0]
+}

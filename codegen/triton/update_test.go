@@ -1,0 +1,3 @@
+package triton
+
+import _ "flagc/internal/golden" // go test ./... -update reaches every package
