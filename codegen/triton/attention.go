@@ -79,7 +79,7 @@ func (g *gen) keyRows(keys *ir.Value, rows, live *tile.Value, r *region, d int) 
 	cols := b.Row(b.Range(r.width))
 	if r.colLive != nil {
 		mask = b.And(mask, r.colLive)
-		cols = g.inside(cols, r.colLive, d)
+		cols = b.Where(r.colLive, cols, b.Int(0)) // the row may be the last, and machines may form masked addresses of gathers
 	}
 	return b.Load(g.elements(keys, tile.In), b.Add(b.MulI(b.Col(rows), d), cols), mask, 0)
 }
@@ -90,9 +90,14 @@ func (g *gen) turned(kv *tile.Value, keys *ir.Value, rows, live *tile.Value, r *
 	if use, ok := g.target.Ops.Transpose.Get(); !ok || use == targets.Works {
 		return b.Transpose(kv, 1, 0)
 	}
-	down := b.Col(b.Range(r.width))
-	some := b.LtI(down, d)
-	return b.Load(g.elements(keys, tile.In), b.Add(b.MulI(b.Row(rows), d), g.inside(down, some, d)), b.And(b.Row(live), some), 0)
+	down, mask := b.Col(b.Range(r.width)), b.Row(live)
+	if r.width.Size > d {
+		some := b.LtI(down, d)
+		down, mask = b.Where(some, down, b.Int(0)), b.And(mask, some)
+	} else {
+		mask = b.And(mask, b.LtI(down, d))
+	}
+	return b.Load(g.elements(keys, tile.In), b.Add(b.MulI(b.Row(rows), d), down), mask, 0)
 }
 
 // scoreSection covers compressed entries: an instance rates a block of them for one token.

@@ -1,6 +1,7 @@
 package triton
 
 import (
+	"slices"
 	"strings"
 
 	"flagc/ir"
@@ -49,8 +50,11 @@ func (g *gen) elements(v *ir.Value, access tile.Access) *tile.Param {
 	return g.b.Pointer(name, StoredAs(t), access, doc, shape...)
 }
 
-// bind says what a parameter is.
+// bind says what a parameter is. What is neither argument nor result is room between instances or programs.
 func (g *gen) bind(name string, source Source, v *ir.Value) {
+	if v.Kind == ir.ResultValue && !slices.Contains(g.fn.Return, v) {
+		source = FromWork
+	}
 	g.kernel.Bindings[name] = Binding{Source: source, Value: v}
 }
 
@@ -194,15 +198,6 @@ func (g *gen) blocks(r *region, block, columns int) *region {
 func (g *gen) exponent(byteTile *tile.Value) *tile.Value {
 	bits := g.b.Shl(g.b.AndI(g.b.Cast(byteTile, tile.I32), 255), 23)
 	return g.b.Bitcast(g.b.Maximum(bits, g.b.Int(1<<22)), tile.F32)
-}
-
-// inside are places of a row of k, 0 where the lane is not live: machines that gather want an address in range from
-// every lane, and the row at hand may be the last.
-func (g *gen) inside(lane, live *tile.Value, k int) *tile.Value {
-	if lane.Len() == k {
-		return lane
-	}
-	return g.b.Where(live, lane, g.b.Int(0))
 }
 
 // store writes a region of a value, rounded to what it is stored as.

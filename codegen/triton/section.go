@@ -63,7 +63,37 @@ func (g *gen) cone(v *ir.Value, visit func(*ir.Instr) bool) {
 
 // phases builds the programs of the launch. What the last instance to arrive would compute is a program of its own.
 func (g *gen) phases() {
-	g.stored = map[*ir.Value]bool{}
+	g.stored, g.arrived = map[*ir.Value]bool{}, map[*ir.Instr]bool{}
+	sinks := g.sinks(g.fn.Return)
+	if early := g.beforeTail(); len(early) > 0 {
+		g.later, sinks = sinks, early
+	}
+	for len(sinks) > 0 {
+		later := g.later
+		g.later = nil
+		sections := g.sections(sinks)
+		g.program(sections)
+		for _, s := range sinks {
+			if !slices.ContainsFunc(g.later, func(l sink) bool { return l.value == s.value }) {
+				g.stored[s.value] = true
+			}
+		}
+		for _, s := range g.later {
+			for _, a := range g.anchors(s.value) {
+				if a.Op == ops.HCPre || a.Op == ops.HCHead {
+					g.arrived[a] = true
+				} else {
+					g.stored[a.Results[0]] = true
+				}
+			}
+		}
+		sinks = append(g.later, later...)
+		g.later = nil
+	}
+}
+
+// beforeTail are the sinks of what the tail of the kernel needs of all instances.
+func (g *gen) beforeTail() []sink {
 	var early []sink
 	for _, in := range g.fn.Tail {
 		for _, a := range in.Args {
@@ -72,13 +102,7 @@ func (g *gen) phases() {
 			}
 		}
 	}
-	if len(early) > 0 {
-		g.program(g.sections(early))
-		for _, s := range early {
-			g.stored[s.value] = true
-		}
-	}
-	g.program(g.sections(g.sinks(g.fn.Return)))
+	return early
 }
 
 // sinks lists what returned values are made of.
@@ -282,11 +306,19 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 	case ops.TopEntries:
 		return []*section{g.topSection(anchors[0], sinks)}
 	case ops.HCPre, ops.HCHead:
-		return g.rowSections(sinks)
+		return g.mixSections(anchors[0], sinks)
 	}
 	var out []*section
 	for _, s := range sinks {
-		out = append(out, g.productSection(s))
+		switch {
+		case !g.scattered(s, anchors):
+			out = append(out, g.productSection(s))
+		case g.tickets():
+			out = append(out, g.joinSection(s, anchors))
+		default:
+			out = append(out, g.earlySection(s, anchors))
+			g.later = append(g.later, s)
+		}
 	}
 	return out
 }
@@ -342,12 +374,48 @@ func (g *gen) rowSections(sinks []sink) []*section {
 		return []*section{g.pieceSection(sinks, lead.value, k)}
 	}
 	return []*section{g.newSection(sinks, g.rows(lead.value), "a row for each instance", func(id *tile.Value) {
-		row := id.Named("row")
-		if whole || g.fits(1, k) {
-			g.writeRow(sinks, row, g.wholeRow(row, nil, 1, k))
+		g.writeRows(sinks, id.Named("row"), whole, k)
+	})}
+}
+
+// writeRows computes one row: as a whole, or block by block.
+func (g *gen) writeRows(sinks []sink, row *tile.Value, whole bool, k int) {
+	if whole || g.fits(1, k) {
+		g.writeRow(sinks, row, g.wholeRow(row, nil, 1, k))
+		return
+	}
+	g.writeBlocks(sinks, row, k)
+}
+
+// mixSections cover tokens. The product with the mixing matrix, which reads far more than the rest, is spread over
+// instances in decoding; the last to arrive, or a program of its own, goes on.
+func (g *gen) mixSections(in *ir.Instr, sinks []sink) []*section {
+	parts := g.mixParts(in)
+	if parts == 1 || g.arrived[in] {
+		return g.rowSections(sinks)
+	}
+	lead := sinks[0]
+	for _, s := range sinks {
+		if s.write != nil {
+			lead = s
+		}
+	}
+	if !g.tickets() {
+		g.later = append(g.later, sinks...)
+	}
+	what := "a block of columns of all streams for each instance; the last goes on"
+	return []*section{g.newSection(sinks, g.rows(in.Results[0]).Mul(ir.Const(parts)), what, func(id *tile.Value) {
+		row, part := g.b.DivI(id, parts).Named("row"), g.b.ModI(id, parts).Named("part")
+		g.leaveMix(in, row, part)
+		if !g.tickets() {
 			return
 		}
-		g.writeBlocks(sinks, row, k)
+		g.last(lead, row, parts, g.rows(in.Results[0]), func() {
+			g.arrived[in] = true
+			whole := slices.ContainsFunc(sinks, func(s sink) bool { return s.whole })
+			g.writeRows(sinks, row, whole, g.columns(lead.value))
+			delete(g.arrived, in)
+		})
 	})}
 }
 

@@ -42,6 +42,16 @@ func Execute(k *triton.Lowered, env ir.Env, args map[string]tile.Arg, run Run) (
 			return nil, err
 		}
 	}
+	return left(k, env, args)
+}
+
+// left reads the results that programs have left, and holds that tickets are zeros again for the next launch.
+func left(k *triton.Lowered, env ir.Env, args map[string]tile.Arg) ([]*ir.Tensor, error) {
+	for name, b := range k.Bindings {
+		if b.Source == triton.FromTicket && len(bytes.Trim(args[name].Data, "\x00")) > 0 {
+			return nil, fmt.Errorf("kernel %s leaves %s other than it was", k.Func.FullName(), name)
+		}
+	}
 	out := make([]*ir.Tensor, len(k.Func.Return))
 	for i, v := range k.Func.Return {
 		shape, err := v.Type.Shape(env)
@@ -96,6 +106,8 @@ func arguments(k *triton.Lowered, l eval.Launch, mesh ir.Mesh, encode encoder) (
 			arg.Scalar = mesh.Index(l.Rank, b.Axis.Over) * n
 		case triton.FromRope:
 			arg.Data, err = ropeTable(b.Rope, l.Env)
+		case triton.FromTicket, triton.FromWork:
+			arg.Data, err = room(b, l.Env)
 		case triton.FromValue, triton.FromScales:
 			pair, ok := encoded[b.Value]
 			if !ok {
@@ -121,6 +133,26 @@ func arguments(k *triton.Lowered, l eval.Launch, mesh ir.Mesh, encode encoder) (
 
 // encoder stores a value's tensor as programs find it: elements, or codes and scales.
 type encoder func(v *ir.Value, t *ir.Tensor, env ir.Env) ([2][]byte, error)
+
+// room is for what a launch keeps between its programs or instances; tickets begin as zeros.
+func room(b triton.Binding, env ir.Env) ([]byte, error) {
+	if b.Value != nil {
+		pair, err := encode(b.Value, nil, env)
+		return pair[0], err
+	}
+	n := tile.I32.Bytes()
+	for _, size := range b.Shape {
+		k, err := size.Eval(env)
+		if err != nil {
+			return nil, err
+		}
+		n *= k
+	}
+	if b.Source == triton.FromTicket {
+		return make([]byte, n), nil
+	}
+	return garbage(n, tile.F32), nil
+}
 
 // encode stores a value's tensor, or makes room for one that is not given.
 func encode(v *ir.Value, t *ir.Tensor, env ir.Env) (pair [2][]byte, err error) {

@@ -25,7 +25,7 @@ type Options struct {
 	PoisonMasked bool
 	// LiveMasked demands that addresses of masked lanes are in range too, for machines that form them.
 	LiveMasked bool
-	// LiveGathers demands the same of gathers alone: loads whose places follow from what was loaded.
+	// LiveGathers demands the same of Gathers alone.
 	LiveGathers bool
 	// Races reports what depends on the order of instances or threads: elements that two instances store
 	// differently; elements that one instance stores and another loads, unless an atomic_add orders them;
