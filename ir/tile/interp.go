@@ -29,7 +29,8 @@ type Options struct {
 	LiveGathers bool
 	// Races reports what depends on the order of instances or threads: elements that two instances store
 	// differently; elements that one instance stores and another loads, unless an atomic_add orders them;
-	// and loads of what the same instance has stored since its last barrier.
+	// loads of what the same instance has stored since its last barrier; and stores to what it has loaded since then
+	// through other offsets, for another thread may be late with that.
 	Races bool
 
 	separate bool // no two values share a tile: for tests of the sharing
