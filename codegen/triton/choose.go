@@ -52,7 +52,7 @@ func (g *gen) list(v *ir.Value, row *tile.Value) *tile.Value {
 			return g.topExperts(in, row, lane, k).Named("chosen")
 		case ops.HashExperts:
 			id := g.element(in.Args[0], row, nil)
-			table := g.b.Load(g.elements(in.Args[1], tile.In), g.b.Add(g.b.MulI(id, k), g.inside(lane, live, k)), live, 0)
+			table := g.b.Load(g.elements(in.Args[1], tile.In), g.b.Add(g.b.MulI(id, k), lane), live, 0)
 			return g.b.Cast(table, tile.I32).Named("chosen")
 		case ops.RouteWeights:
 			return g.routeWeights(in, row, live)

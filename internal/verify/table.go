@@ -10,7 +10,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"flagc/codegen/triton"
 	"flagc/internal/tritoncheck"
 	"flagc/ir"
 	"flagc/targets"
@@ -72,7 +71,7 @@ func Verify(ctx context.Context, m *ir.Module, t targets.Target, o Options) (*Ta
 			continue
 		}
 		table.Rows = append(table.Rows, Row{f.FullName(), map[Check]tritoncheck.Cell{}, map[Check]time.Duration{}})
-		k, err := triton.Lower(small, f, t)
+		k, _, err := Programs(small, f, t, Bounds)
 		for _, c := range o.Checks {
 			if err != nil {
 				table.Rows[len(table.Rows)-1].Cells[c] = tritoncheck.CellOf(err)
