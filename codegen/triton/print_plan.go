@@ -39,7 +39,19 @@ type user struct {
 
 // newPlan plans a program. The values in keep become statements in any case.
 func newPlan(p *tile.Program, keep map[*tile.Value]bool) *plan {
-	l := &plan{
+	l := emptyPlan(p, keep)
+	l.number(p.Body, nil, 0)
+	l.markLive()
+	l.collectUsers(p.Body)
+	l.chooseInlined()
+	l.limitExpressions(p.Body)
+	l.assignVariables()
+	l.assignNames()
+	return l
+}
+
+func emptyPlan(p *tile.Program, keep map[*tile.Value]bool) *plan {
+	return &plan{
 		program: p,
 		keep:    keep,
 		sites:   map[*tile.Op]*site{},
@@ -51,14 +63,6 @@ func newPlan(p *tile.Program, keep map[*tile.Value]bool) *plan {
 		vars:    map[*tile.Value]*variable{},
 		taken:   map[string][]*variable{},
 	}
-	l.number(p.Body, nil, 0)
-	l.markLive()
-	l.collectUsers(p.Body)
-	l.chooseInlined()
-	l.limitExpressions(p.Body)
-	l.assignVariables()
-	l.assignNames()
-	return l
 }
 
 // number gives every op its place in the text, and every value the block where it comes to be.

@@ -1,0 +1,148 @@
+package triton
+
+import (
+	"fmt"
+	"maps"
+
+	"flagc/ir/tile"
+	"flagc/targets"
+)
+
+// Violation is a rule of a target that a program breaks.
+type Violation struct {
+	Kernel  string
+	Rule    string
+	Found   string
+	Limit   string // what the target takes
+	Source  string // where that is known from, "unknown" if the limit is that of all targets
+	Remedy  string // what to change
+	Warning bool   // right, but slow or not proved; the others fail a build
+}
+
+// Error names the kernel, the rule, what was found, the limit with its source, and what to change.
+func (v Violation) Error() string {
+	level := ""
+	if v.Warning {
+		level = "warning: "
+	}
+	return fmt.Sprintf("%skernel %s: %s: found %s; %s (%s); %s", level, v.Kernel, v.Rule, v.Found, v.Limit, v.Source, v.Remedy)
+}
+
+// Errors are the violations that fail a build.
+func Errors(all []Violation) []Violation {
+	var out []Violation
+	for _, v := range all {
+		if !v.Warning {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// unknown is the source of a limit that nobody states for the target: the strictest of all targets is taken.
+const unknown = "unknown for this target: the limit that every target keeps"
+
+// rules is what is checked, in the order of the report. Of sorting, prefix sums, float64, unsigned integers, early
+// returns, clusters, descriptors and float scalars nothing need be checked: tile programs have none of them.
+var rules = []struct {
+	name  string
+	check func(*checker)
+}{
+	{"dot-type", (*checker).dotTypes},
+	{"dot-tile", (*checker).dotTiles},
+	{"on-chip", (*checker).onChip},
+	{"cube", (*checker).cube},
+	{"grid", (*checker).grid},
+	{"index-width", (*checker).indexWidth},
+	{"index-range", (*checker).indexRange},
+	{"transpose", (*checker).transposes},
+	{"divide", (*checker).divisions},
+	{"gather", (*checker).gathers},
+	{"atomics", (*checker).atomics},
+	{"masked-other", (*checker).maskedOther},
+	{"masked-address", (*checker).maskedAddress},
+	{"masked-rows", (*checker).maskedRows},
+	{"masks-in-loops", (*checker).masksInLoops},
+	{"fp8-pointer", (*checker).fp8},
+	{"byte-pointer", (*checker).bytePointers},
+	{"lanes", (*checker).lanes},
+	{"alignment", (*checker).alignment},
+	{"reduction-lanes", (*checker).reductionLanes},
+	{"reduction-axis", (*checker).reductionAxis},
+	{"empty-store", (*checker).emptyStores},
+	{"warps", (*checker).warps},
+	{"stages", (*checker).stages},
+}
+
+// Check holds a well-formed program against every rule of a target. env gives scalar parameters their largest values;
+// what it lacks is reported where a rule needs it. A host that runs no kernels has no rules.
+//
+// Traits that describe a defect, such as masked lanes that hold garbage, count as absent while nobody reports them;
+// limits that are unknown count as the smallest of all targets.
+func Check(p *tile.Program, t targets.Target, env map[string]int) []Violation {
+	if t.Host.Executes {
+		return nil
+	}
+	c := &checker{p: p, t: t, env: maps.Clone(env), flow: newFlow(p)}
+	if c.env == nil {
+		c.env = map[string]int{}
+	}
+	for _, k := range p.Consts {
+		c.env[k.Name] = k.Value
+	}
+	for _, r := range rules {
+		c.rule = r.name
+		r.check(c)
+	}
+	return c.out
+}
+
+// checker collects what one program breaks.
+type checker struct {
+	*flow
+	p    *tile.Program
+	t    targets.Target
+	env  map[string]int
+	rule string
+	out  []Violation
+}
+
+// breaks reports a violation, each text once.
+func (c *checker) breaks(source, limit, remedy, found string, args ...any) {
+	c.add(false, source, limit, remedy, fmt.Sprintf(found, args...))
+}
+
+// warns reports what is right but better avoided.
+func (c *checker) warns(source, limit, remedy, found string, args ...any) {
+	c.add(true, source, limit, remedy, fmt.Sprintf(found, args...))
+}
+
+func (c *checker) add(warning bool, source, limit, remedy, found string) {
+	if source == "" {
+		source = unknown
+	}
+	v := Violation{c.p.Name, c.rule, found, limit, source, remedy, warning}
+	for _, o := range c.out {
+		if o == v {
+			return
+		}
+	}
+	c.out = append(c.out, v)
+}
+
+// each visits the ops of some kinds that matter.
+func (c *checker) each(f func(*tile.Op), codes ...tile.Code) {
+	c.p.Body.Walk(func(op *tile.Op) {
+		if !c.plan.sites[op].keep {
+			return
+		}
+		for _, k := range codes {
+			if op.Code == k {
+				f(op)
+			}
+		}
+	})
+}
+
+// text names an op by its line in the program's text.
+func (c *checker) text(op *tile.Op) string { return fmt.Sprintf("%q", c.p.OpText(op)) }

@@ -1,0 +1,195 @@
+package triton
+
+import (
+	"fmt"
+
+	"flagc/ir/tile"
+	"flagc/targets"
+)
+
+// dotTypes asks for products of the operands' format. What is not known to be there is not.
+func (c *checker) dotTypes() {
+	c.each(func(op *tile.Op) {
+		d := op.Args[0].DType
+		support := map[tile.DType]targets.Known[targets.Support]{
+			tile.F32: c.t.Dot.FP32, tile.F16: c.t.Dot.FP16, tile.BF16: c.t.Dot.BF16, tile.E4M3: c.t.Dot.FP8,
+		}[d]
+		limit := fmt.Sprintf("dots of %s are %s", d, support.Or("unknown"))
+		switch support.Or(targets.None) {
+		case targets.None:
+			c.breaks(support.Source(), limit, "widen the operands to a format that the target multiplies", "a dot of %s", d)
+		case targets.Emulated:
+			c.warns(support.Source(), limit, "widen the operands to bf16, which is exact for e4m3", "a dot of %s", d)
+		}
+	}, tile.Dot)
+}
+
+// dotTiles asks for the smallest tile of a dot.
+func (c *checker) dotTiles() {
+	c.each(func(op *tile.Op) {
+		a, b := op.Args[0], op.Args[1]
+		bits := 8 * a.DType.Bytes()
+		minM, minN, minK := c.t.Dot.Tile(bits)
+		m, k, n := a.Shape[0].Size, a.Shape[1].Size, b.Shape[1].Size
+		if m >= minM && n >= minN && k >= minK {
+			return
+		}
+		source := c.t.Dot.MinM.Source()
+		switch {
+		case n < minN:
+			source = c.t.Dot.MinN.Source()
+		case k < minK && bits > 8:
+			source = c.t.Dot.MinK.Source()
+		case k < minK:
+			source = c.t.Dot.MinK8.Source()
+		}
+		c.breaks(source, fmt.Sprintf("at least %d x %d x %d", minM, minN, minK),
+			"pad the tile and mask what is beyond, or multiply elementwise and sum",
+			"a dot of M %d, N %d, K %d in %s", m, n, k, a.DType)
+	}, tile.Dot)
+}
+
+// portableOnChip is the least memory that a program has on any target whose amount is known.
+const portableOnChip = 64 * targets.KiB
+
+// onChip holds the tiles against the memory that they live in.
+func (c *checker) onChip() {
+	limit, known := c.t.OnChip.Limit()
+	source := c.t.OnChip.Usable.Source()
+	if source == "" {
+		source = c.t.OnChip.Bytes.Source()
+	}
+	if !known {
+		limit, source = portableOnChip, ""
+	}
+	kind := c.t.OnChip.Kind.Or(targets.Shared)
+	need := targets.Bytes(0)
+	if kind == targets.Shared {
+		need = targets.Bytes(c.sharedBytes())
+	} else {
+		need = targets.Bytes(c.liveBytes(c.t.OnChip.DoubleBuffered.Or(false)))
+	}
+	if need <= limit {
+		return
+	}
+	remedy := "take smaller blocks"
+	if kind == targets.Shared && c.p.Launch.Stages > 1 {
+		remedy = "take smaller blocks or fewer stages"
+	}
+	if c.t.OnChip.Unchecked.Is(true) {
+		remedy += "; the compiler would not notice"
+	}
+	c.breaks(source, fmt.Sprintf("at most %s", limit), remedy, "tiles of %d bytes in the %s", need, kind)
+}
+
+// sharedBytes estimates what dots keep in shared memory: in each loop, or outside of loops, the loads that lead to a
+// dot once per stage, and operands that are computed in registers once. Loops follow each other in the same memory.
+func (c *checker) sharedBytes() int {
+	need := map[*tile.Op]int{}
+	c.each(func(op *tile.Op) {
+		loop := c.loop(op)
+		for _, x := range op.Args[:2] {
+			need[loop] += c.operandBytes(x, loop)
+		}
+	}, tile.Dot)
+	most := 0
+	for _, n := range need {
+		most = max(most, n)
+	}
+	return most
+}
+
+func (c *checker) operandBytes(x *tile.Value, loop *tile.Op) int {
+	load, direct := c.loadedIn(x, loop)
+	n := 0
+	if !direct {
+		n = x.Len() * x.DType.Bytes()
+	}
+	switch {
+	case load == nil:
+		return x.Len() * x.DType.Bytes()
+	case loop != nil && c.p.Launch.Stages > 1:
+		n += load.Len() * load.DType.Bytes() * c.p.Launch.Stages
+	case direct:
+		n += load.Len() * load.DType.Bytes()
+	}
+	return n
+}
+
+// loadedIn is the load of the same loop that an operand comes from, and whether it is that load, at most transposed.
+func (c *checker) loadedIn(x *tile.Value, loop *tile.Op) (load *tile.Value, direct bool) {
+	direct = true
+	for x.Def != nil && x.Def.Code != tile.Loop {
+		switch x.Def.Code {
+		case tile.Load:
+			if c.loop(x.Def) == loop {
+				return x, direct
+			}
+			return nil, false
+		case tile.Transpose:
+		default:
+			direct = false
+		}
+		if len(x.Def.Args) == 0 {
+			return nil, false
+		}
+		x = x.Def.Args[0]
+	}
+	return nil, false
+}
+
+// liveBytes is the most that all tiles take that are needed at one time, those that a loop loads twice if the
+// compiler doubles them. Operands and results of dots count: they pass through the same memory on their way.
+func (c *checker) liveBytes(doubled bool) int {
+	type change struct{ at, bytes int }
+	var changes []change
+	for v, uses := range c.plan.users {
+		if len(v.Shape) == 0 || len(uses) == 0 || c.isAddress(v) || isConstTile(v) {
+			continue
+		}
+		n := v.Len() * v.DType.Bytes()
+		if doubled && v.Def != nil && v.Def.Code == tile.Load && c.inLoop(v.Def) {
+			n *= 2
+		}
+		s := c.plan.span(v)
+		changes = append(changes, change{s.from, n}, change{s.to + 1, -n})
+	}
+	at := map[int]int{}
+	last := 0
+	for _, ch := range changes {
+		at[ch.at] += ch.bytes
+		last = max(last, ch.at)
+	}
+	now, most := 0, 0
+	for i := -1; i <= last; i++ {
+		now += at[i]
+		most = max(most, now)
+	}
+	return most
+}
+
+// isConstTile reports whether a tile is one number, which takes no room of its own until something is added.
+func isConstTile(v *tile.Value) bool {
+	return v.Def != nil && v.Def.Code == tile.Full && isConst(v.Def.Args[0])
+}
+
+// cube holds the operands of a dot against the buffers of a matrix unit of its own: two panels in L1, the
+// accumulator in L0C.
+func (c *checker) cube() {
+	if c.t.Cube == nil {
+		return
+	}
+	c.each(func(op *tile.Op) {
+		a, b := op.Args[0], op.Args[1]
+		panels := targets.Bytes(2 * a.DType.Bytes() * (a.Len() + b.Len()))
+		if limit, ok := c.t.Cube.L1.Get(); ok && panels > limit {
+			c.breaks(c.t.Cube.L1.Source(), fmt.Sprintf("L1 holds %s", limit), "take a smaller K",
+				"two panels of %d bytes", panels/2)
+		}
+		acc := targets.Bytes(4 * op.Results[0].Len())
+		if limit, ok := c.t.Cube.L0C.Get(); ok && acc > limit {
+			c.breaks(c.t.Cube.L0C.Source(), fmt.Sprintf("L0C holds %s", limit), "take fewer rows or columns",
+				"an accumulator of %d bytes", acc)
+		}
+	}, tile.Dot)
+}
