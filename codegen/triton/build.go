@@ -1,0 +1,227 @@
+package triton
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"flagc/internal/diag"
+	"flagc/ir"
+	"flagc/ir/tile"
+	"flagc/targets"
+)
+
+// Build is every kernel of a module as programs that a target takes.
+type Build struct {
+	Target   targets.Target
+	Kernels  []*Lowered  // in the order of the module
+	Warnings []Violation // what is right, but slow or not proved there
+}
+
+// NewBuild lowers every kernel of a module, simplifies its programs, makes of them what the target needs and holds
+// them against its rules. The module's memory is planned: the plan says how large sizes grow. A kernel that cannot
+// be lowered and a program that breaks a rule are an error, and the error names all of them.
+func NewBuild(m *ir.Module, t targets.Target) (*Build, error) {
+	if m.Memory == nil {
+		return nil, fmt.Errorf("kernels of %s need a memory plan, which says how large their sizes grow: run plan-memory first", m.Name)
+	}
+	b := &Build{Target: t}
+	names := newNames()
+	var broken failures
+	for _, f := range m.Kernels {
+		k, err := Lower(m, f, t)
+		if err != nil {
+			broken.missing(m, f, err)
+			continue
+		}
+		for i, p := range k.Programs {
+			k.Programs[i] = b.program(m, k, p, names, &broken)
+		}
+		b.Kernels = append(b.Kernels, k)
+	}
+	return b, broken.err(t)
+}
+
+// program finishes one program of a kernel.
+func (b *Build) program(m *ir.Module, k *Lowered, p *tile.Program, names *names, broken *failures) *tile.Program {
+	p.Name = names.unique(p.Name)
+	k.price(p)
+	tile.Simplify(p)
+	if err := tile.Verify(p); err != nil {
+		broken.malformed(m, k.Func, p, err)
+		return p
+	}
+	legal, violations := Legalize(p, b.Target, k.Largest(m))
+	if err := tile.Verify(legal); err != nil {
+		broken.malformed(m, k.Func, legal, err)
+		return p
+	}
+	for _, v := range violations {
+		if v.Warning {
+			b.Warnings = append(b.Warnings, v)
+			continue
+		}
+		broken.illegal(m, k.Func, v)
+	}
+	return legal
+}
+
+// Programs are the programs of all kernels, in the order of the module and of each launch.
+func (b *Build) Programs() []*tile.Program {
+	var out []*tile.Program
+	for _, k := range b.Kernels {
+		out = append(out, k.Programs...)
+	}
+	return out
+}
+
+// Kernel finds what a graph's kernel became, nil for none.
+func (b *Build) Kernel(f *ir.Func) *Lowered {
+	for _, k := range b.Kernels {
+		if k.Func == f {
+			return k
+		}
+	}
+	return nil
+}
+
+// Sizes are the values that the size symbols have in the largest call of a mode that memory is planned for: a whole
+// chunk of a prompt, or the last token of the context.
+func Sizes(plan ir.Memory, mode ir.Mode) ir.Env {
+	env := ir.Env{"b": plan.Batch, "s": plan.Chunk, "p": plan.Context - 1, "m": plan.Context}
+	for name, n := range mode.Bound() {
+		env[name] = n
+	}
+	return env
+}
+
+// Largest gives every scalar parameter of a kernel's programs its largest value.
+func (k *Lowered) Largest(m *ir.Module) map[string]int {
+	sizes := Sizes(*m.Memory, k.Func.Mode)
+	out := map[string]int{}
+	for name, b := range k.Bindings {
+		switch b.Source {
+		case FromSize:
+			out[name] = sizes[b.Symbol]
+		case FromFirst:
+			n, _ := b.Axis.Size.IsConst()
+			out[name] = n * max(b.Axis.Split-1, 0)
+		}
+	}
+	return out
+}
+
+// names keeps the programs of a build apart: as functions, and as files where case does not count.
+type names struct{ taken map[string]bool }
+
+func newNames() *names {
+	return &names{map[string]bool{"torch_ops": true}}
+}
+
+// unique is the name itself or, if that is taken, the name with the first letter behind it that is free.
+func (n *names) unique(name string) string {
+	try := name
+	for i := 0; n.taken[strings.ToLower(try)]; i++ {
+		try = fmt.Sprintf("%s_%s", name, letters(i))
+	}
+	n.taken[strings.ToLower(try)] = true
+	return try
+}
+
+// letters counts b, c … z, bb, bc …: digits behind a name are those of the model's kernels.
+func letters(i int) string {
+	const n = 25
+	if i < n {
+		return string(rune('b' + i))
+	}
+	return letters(i/n-1) + letters(i%n)
+}
+
+// failures collects what a build cannot be made for, one diagnostic for each reason.
+type failures struct {
+	items []*diag.Diagnostic
+	same  map[string]*diag.Diagnostic // by rule, limit and remedy
+	also  map[*diag.Diagnostic][]string
+}
+
+// place is the line of the model that a kernel comes from.
+func place(m *ir.Module, f *ir.Func) diag.Span {
+	for _, in := range f.Body {
+		if in.Span.Line > 0 {
+			return diag.Span{File: m.Source, Line: in.Span.Line}
+		}
+	}
+	return diag.Span{File: m.Source}
+}
+
+func (b *failures) add(key, kernel string, make func() *diag.Diagnostic) {
+	if b.same == nil {
+		b.same, b.also = map[string]*diag.Diagnostic{}, map[*diag.Diagnostic][]string{}
+	}
+	if d := b.same[key]; d != nil {
+		b.also[d] = append(b.also[d], kernel)
+		return
+	}
+	d := make()
+	b.same[key] = d
+	b.items = append(b.items, d)
+}
+
+// missing says that no rule covers a kernel.
+func (b *failures) missing(m *ir.Module, f *ir.Func, err error) {
+	reason := strings.TrimPrefix(err.Error(), "kernel "+f.FullName()+": ")
+	b.add("missing\x00"+reason, f.FullName(), func() *diag.Diagnostic {
+		return diag.New(place(m, f), "kernel", "kernel %s cannot be generated: %s", f.FullName(), reason).
+			WithHelp("flagc ir --func %s shows its ops; a rule for this combination belongs in codegen/triton", f.FullName())
+	})
+}
+
+// malformed says that flagc has made a program that is none.
+func (b *failures) malformed(m *ir.Module, f *ir.Func, p *tile.Program, err error) {
+	b.add("form\x00"+err.Error(), p.Name, func() *diag.Diagnostic {
+		return diag.New(place(m, f), "kernel", "BUG: kernel %s is not well formed: %v", p.Name, err)
+	})
+}
+
+// illegal says that a program breaks a rule of the target. Programs that break it in the same way are told together.
+func (b *failures) illegal(m *ir.Module, f *ir.Func, v Violation) {
+	b.add(v.Rule+"\x00"+v.Limit+"\x00"+v.Remedy, v.Kernel, func() *diag.Diagnostic {
+		return diag.New(place(m, f), v.Rule, "kernel %s: found %s", v.Kernel, v.Found).
+			WithNote(diag.Span{}, "limit: %s (%s)", v.Limit, v.Source).WithHelp("%s", v.Remedy)
+	})
+}
+
+// named is how many more kernels a diagnostic lists by name.
+const named = 6
+
+func (b *failures) err(t targets.Target) error {
+	if len(b.items) == 0 {
+		return nil
+	}
+	for _, d := range b.items {
+		more := distinct(b.also[d])
+		if len(more) == 0 {
+			continue
+		}
+		list := strings.Join(more[:min(named, len(more))], ", ")
+		if len(more) > named {
+			list += fmt.Sprintf(" and %d more", len(more)-named)
+		}
+		d.WithNote(diag.Span{}, "the same in %s", list)
+	}
+	b.items[len(b.items)-1].WithNote(diag.Span{}, "this is why %s gets no kernels; nothing was written", t.Name)
+	return &diag.Errors{Items: b.items}
+}
+
+func distinct(list []string) []string {
+	seen := map[string]bool{}
+	var out []string
+	for _, s := range list {
+		if !seen[s] {
+			seen[s] = true
+			out = append(out, s)
+		}
+	}
+	sort.Strings(out)
+	return out
+}
