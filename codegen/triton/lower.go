@@ -44,10 +44,11 @@ const (
 // Binding is what a parameter is.
 type Binding struct {
 	Source Source
-	Value  *ir.Value // FromValue, FromScales
+	Value  *ir.Value // FromValue, FromScales, FromWork
 	Rope   *ir.Instr // FromRope: any of the ropes that share the table
 	Symbol string    // FromSize
 	Axis   ir.Dim    // FromFirst
+	Shape  []ir.Size // FromTicket, and FromWork without a value: the extents
 }
 
 // Lower makes the programs of a kernel of m for a target. An op or a combination that no rule covers is an error.
@@ -84,7 +85,8 @@ type gen struct {
 	names  map[*ir.Value]string
 	taken  map[string]bool
 	ropes  map[string]string  // table: what it holds
-	stored map[*ir.Value]bool // by an earlier program of the launch
+	stored map[*ir.Value]bool // by an earlier program of the launch, or by other instances that have arrived
+	later  []sink             // of the next program
 
 	b      *tile.Builder
 	scopes []map[any]any

@@ -1,6 +1,7 @@
 package triton
 
 import (
+	"slices"
 	"strings"
 
 	"flagc/ir"
@@ -49,8 +50,11 @@ func (g *gen) elements(v *ir.Value, access tile.Access) *tile.Param {
 	return g.b.Pointer(name, StoredAs(t), access, doc, shape...)
 }
 
-// bind says what a parameter is.
+// bind says what a parameter is. What is neither argument nor result is room between instances or programs.
 func (g *gen) bind(name string, source Source, v *ir.Value) {
+	if v.Kind == ir.ResultValue && !slices.Contains(g.fn.Return, v) {
+		source = FromWork
+	}
 	g.kernel.Bindings[name] = Binding{Source: source, Value: v}
 }
 

@@ -64,6 +64,30 @@ func (g *gen) cone(v *ir.Value, visit func(*ir.Instr) bool) {
 // phases builds the programs of the launch. What the last instance to arrive would compute is a program of its own.
 func (g *gen) phases() {
 	g.stored = map[*ir.Value]bool{}
+	sinks := g.sinks(g.fn.Return)
+	if early := g.beforeTail(); len(early) > 0 {
+		g.later, sinks = sinks, early
+	}
+	for len(sinks) > 0 {
+		later := g.later
+		g.later = nil
+		sections := g.sections(sinks)
+		g.program(sections)
+		for _, s := range sinks {
+			g.stored[s.value] = true
+		}
+		for _, s := range g.later {
+			for _, a := range g.anchors(s.value) {
+				g.stored[a.Results[0]] = true
+			}
+		}
+		sinks = append(g.later, later...)
+		g.later = nil
+	}
+}
+
+// beforeTail are the sinks of what the tail of the kernel needs of all instances.
+func (g *gen) beforeTail() []sink {
 	var early []sink
 	for _, in := range g.fn.Tail {
 		for _, a := range in.Args {
@@ -72,13 +96,7 @@ func (g *gen) phases() {
 			}
 		}
 	}
-	if len(early) > 0 {
-		g.program(g.sections(early))
-		for _, s := range early {
-			g.stored[s.value] = true
-		}
-	}
-	g.program(g.sections(g.sinks(g.fn.Return)))
+	return early
 }
 
 // sinks lists what returned values are made of.
@@ -286,7 +304,15 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 	}
 	var out []*section
 	for _, s := range sinks {
-		out = append(out, g.productSection(s))
+		switch {
+		case !g.scattered(s, anchors):
+			out = append(out, g.productSection(s))
+		case g.tickets():
+			out = append(out, g.joinSection(s, anchors))
+		default:
+			out = append(out, g.earlySection(s, anchors))
+			g.later = append(g.later, s)
+		}
 	}
 	return out
 }

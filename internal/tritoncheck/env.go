@@ -24,7 +24,7 @@ type environment struct {
 	pythons      []string // names to look for on PATH, best first
 	probe        string   // Python code that fails when the environment is unusable
 
-	once   sync.Once
+	mu     sync.Mutex
 	python string
 	err    error
 }
@@ -51,13 +51,21 @@ func Prepare(ctx context.Context) error {
 
 // interpreter returns the path of the environment's Python, making the environment on first use.
 func (e *environment) interpreter(ctx context.Context) (string, error) {
-	e.once.Do(func() {
-		var err error
-		if e.python, err = e.find(ctx); err != nil {
-			e.err = &Unavailable{Tool: e.tool, Checks: e.checks, Err: err}
-		}
-	})
-	return e.python, e.err
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.python != "" || e.err != nil {
+		return e.python, e.err
+	}
+	python, err := e.find(ctx)
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx) // says nothing about the machine: the next question tries again
+	}
+	if err != nil {
+		e.err = &Unavailable{Tool: e.tool, Checks: e.checks, Err: err}
+		return "", e.err
+	}
+	e.python = python
+	return e.python, nil
 }
 
 func (e *environment) find(ctx context.Context) (string, error) {

@@ -311,6 +311,13 @@ func TestInterpretFindsFaults(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, y[0] != y[0], "a lane without a value must show")
 
+	y, err = run("relies_on_other", nil)
+	require.NoError(t, err)
+	require.False(t, y[0] != y[0])
+	y, err = run("relies_on_other", func(c *Case) { c.IgnoreOther = true })
+	require.NoError(t, err)
+	require.True(t, y[0] != y[0], "a target that ignores other leaves garbage there")
+
 	y, err = run("order_matters", func(c *Case) { c.Grid = 3 })
 	require.NoError(t, err)
 	z, err := run("order_matters", func(c *Case) { c.Grid, c.Reverse = 3, true })

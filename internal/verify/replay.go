@@ -66,7 +66,17 @@ func Arguments(k *triton.Lowered, l eval.Launch, mesh ir.Mesh) (map[string]tile.
 			arg.Scalar = mesh.Index(l.Rank, b.Axis.Over) * n
 		case triton.FromRope:
 			arg.Data, err = ropeTable(b.Rope, l.Env)
-		case triton.FromValue, triton.FromScales:
+		case triton.FromTicket:
+			n := 4
+			for _, size := range b.Shape {
+				k, err := size.Eval(l.Env)
+				if err != nil {
+					return nil, err
+				}
+				n *= k
+			}
+			arg.Data = make([]byte, n)
+		case triton.FromValue, triton.FromScales, triton.FromWork:
 			pair, ok := encoded[b.Value]
 			if !ok {
 				if pair, err = encode(b.Value, given[b.Value], l.Env); err != nil {

@@ -58,3 +58,9 @@ def waits_forever(x, y, n, BLOCK: tl.constexpr = 64):
 @triton.jit
 def order_matters(x, y, n, BLOCK: tl.constexpr = 64):
     tl.store(y, tl.program_id(0).to(tl.float32))
+
+
+@triton.jit
+def relies_on_other(x, y, n, BLOCK: tl.constexpr = 64):
+    at = tl.arange(0, BLOCK)
+    tl.store(y, tl.sum(tl.load(x + at, mask=at < n, other=0.0), 0))
