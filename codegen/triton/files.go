@@ -72,7 +72,7 @@ func (c Constants) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Files are the kernels' Python files, one for each program, and kernels.json. Programs are ordered by name; two of
+// Files are the kernels' Python files, one for each program, kernels.json and torch_ops.py. Programs are ordered by name; two of
 // one name, or one that is not well formed, are an error.
 func Files(target, tritonVersion string, programs []*tile.Program) (map[string][]byte, error) {
 	sorted := append([]*tile.Program(nil), programs...)
@@ -87,6 +87,9 @@ func Files(target, tritonVersion string, programs []*tile.Program) (map[string][
 		if files[k.File] != nil {
 			return nil, fmt.Errorf("two kernels are called %s: give each specialisation a name of its own", p.Name)
 		}
+		if k.File == TorchFile {
+			return nil, fmt.Errorf("a kernel cannot be called %s: that is the module that calls them", p.Name)
+		}
 		files[k.File] = Print(p)
 		manifest.Kernels = append(manifest.Kernels, k)
 	}
@@ -95,6 +98,7 @@ func Files(target, tritonVersion string, programs []*tile.Program) (map[string][
 		return nil, err
 	}
 	files[ManifestFile] = text
+	files[TorchFile] = torchModule(target, sorted)
 	return files, nil
 }
 

@@ -25,8 +25,9 @@ func allSamples() []*tile.Program {
 func TestFiles(t *testing.T) {
 	files, err := Files("h100", "3.6.0", allSamples())
 	require.NoError(t, err)
-	require.Len(t, files, len(samples)+1)
+	require.Len(t, files, len(samples)+2)
 	golden.Check(t, "testdata/kernels.json.golden", string(files[ManifestFile]))
+	golden.Check(t, "testdata/torch_ops.py.golden", string(files[TorchFile]))
 	again, err := Files("h100", "3.6.0", allSamples())
 	require.NoError(t, err)
 	require.Equal(t, files, again, "equal programs, in another order, give equal bytes")

@@ -40,7 +40,7 @@ func Errors(all []Violation) []Violation {
 }
 
 // unknown is the source of a limit that nobody states for the target: the strictest of all targets is taken.
-const unknown = "unknown for this target: the limit that every target keeps"
+const unknown = "unknown for this target: what every target keeps"
 
 // rules is what is checked, in the order of the report. Of sorting, prefix sums, float64, unsigned integers, early
 // returns, clusters, descriptors and float scalars nothing need be checked: tile programs have none of them.

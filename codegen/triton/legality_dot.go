@@ -14,7 +14,8 @@ func (c *checker) dotTypes() {
 		support := map[tile.DType]targets.Known[targets.Support]{
 			tile.F32: c.t.Dot.FP32, tile.F16: c.t.Dot.FP16, tile.BF16: c.t.Dot.BF16, tile.E4M3: c.t.Dot.FP8,
 		}[d]
-		limit := fmt.Sprintf("dots of %s are %s", d, support.Or("unknown"))
+		limit := fmt.Sprintf("dots of %s are %s", d, map[targets.Support]string{
+			targets.Native: "native", targets.Emulated: "emulated", targets.None: "refused", "": "not known to work"}[support.Or("")])
 		switch support.Or(targets.None) {
 		case targets.None:
 			c.breaks(support.Source(), limit, "widen the operands to a format that the target multiplies", "a dot of %s", d)
@@ -139,12 +140,12 @@ func (c *checker) loadedIn(x *tile.Value, loop *tile.Op) (load *tile.Value, dire
 }
 
 // liveBytes is the most that all tiles take that are needed at one time, those that a loop loads twice if the
-// compiler doubles them. Operands and results of dots count: they pass through the same memory on their way.
+// compiler doubles them. What a matrix unit of its own keeps in its own buffers does not count.
 func (c *checker) liveBytes(doubled bool) int {
 	type change struct{ at, bytes int }
 	var changes []change
 	for v, uses := range c.plan.users {
-		if len(v.Shape) == 0 || len(uses) == 0 || c.isAddress(v) || isConstTile(v) {
+		if len(v.Shape) == 0 || len(uses) == 0 || c.isAddress(v) || isConstTile(v) || c.t.Cube != nil && c.isCubes(v) {
 			continue
 		}
 		n := v.Len() * v.DType.Bytes()
@@ -171,6 +172,57 @@ func (c *checker) liveBytes(doubled bool) int {
 // isConstTile reports whether a tile is one number, which takes no room of its own until something is added.
 func isConstTile(v *tile.Value) bool {
 	return v.Def != nil && v.Def.Code == tile.Full && isConst(v.Def.Args[0])
+}
+
+// isCubes reports whether a tile passes between device memory and a matrix unit alone: an operand as it was loaded,
+// or a sum of products that is stored.
+func (c *checker) isCubes(v *tile.Value) bool {
+	if v.Def != nil && v.Def.Code == tile.Transpose {
+		v = v.Def.Args[0]
+	}
+	if v.Def != nil && v.Def.Code == tile.Load {
+		return c.servesDots(v)
+	}
+	return c.from(v, func(w *tile.Value) bool { return w.Def != nil && w.Def.Code == tile.Dot }, isCarried) &&
+		c.sumsOnly(v, map[*tile.Value]bool{})
+}
+
+func isCarried(v *tile.Value) bool { return v.Def == nil || v.Def.Code == tile.Loop }
+
+func (c *checker) servesDots(v *tile.Value) bool {
+	for _, u := range c.users(v) {
+		operand := u.op.Code == tile.Dot && u.arg < 2
+		if !operand && (u.op.Code != tile.Transpose || !c.servesDots(u.op.Results[0])) {
+			return false
+		}
+	}
+	return true
+}
+
+// sumsOnly reports whether a value is only added to by dots, carried by loops and stored.
+func (c *checker) sumsOnly(v *tile.Value, seen map[*tile.Value]bool) bool {
+	if seen[v] {
+		return true
+	}
+	seen[v] = true
+	for _, u := range c.users(v) {
+		next := v
+		switch {
+		case u.op.Code == tile.Store && u.arg == 1:
+		case u.isAcc(), u.op.Code == tile.Cast:
+			next = u.op.Results[0]
+		case u.isInit():
+			next = u.op.Body.Args[u.arg-1]
+		case u.back:
+			next = u.op.Results[u.arg]
+		default:
+			return false
+		}
+		if !c.sumsOnly(next, seen) {
+			return false
+		}
+	}
+	return true
 }
 
 // cube holds the operands of a dot against the buffers of a matrix unit of its own: two panels in L1, the

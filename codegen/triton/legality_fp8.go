@@ -20,6 +20,7 @@ func BytesForFP8(p *tile.Program) *tile.Program {
 	return c.Program
 }
 
+// withoutFP8 is the change of one op.
 func withoutFP8(c *copier, op *tile.Op) ([]*tile.Value, bool) {
 	var v *tile.Value
 	switch {
@@ -70,10 +71,10 @@ func (c *copier) signBit(bits *tile.Value) *tile.Value { return c.And(bits, c.In
 // roundE4M3 is the magnitude of x rounded to the values of e4m3: adding and taking away a power of two whose last bit
 // is the last bit of the result leaves the rounding to the addition. NaN becomes 448.
 func (c *copier) roundE4M3(x *tile.Value) *tile.Value {
-	a := c.MinF(c.Abs(x), formats.E4M3Max)
+	a := c.MinF(c.Abs(x), formats.E4M3Max).Named("magnitude")
 	exponent := c.And(c.Bitcast(c.MaxF(a, smallestE4M3), tile.I32), c.Int(0x7f800000))
-	power := c.Bitcast(c.Add(exponent, c.Int(fractionShift<<23)), tile.F32)
-	return c.Sub(c.Add(a, power), power)
+	power := c.Bitcast(c.Add(exponent, c.Int(fractionShift<<23)), tile.F32).Named("power")
+	return c.Sub(c.Add(a, power), power).Named("rounded")
 }
 
 // toE4M3 is the byte of x rounded to e4m3.
@@ -81,7 +82,7 @@ func (c *copier) toE4M3(x *tile.Value) *tile.Value {
 	r := c.roundE4M3(x)
 	normal := c.Sub(c.Shr(c.Bitcast(r, tile.I32), fractionShift), c.Int(biasDifference<<3))
 	small := c.Cast(c.MulF(r, 0x1p9), tile.I32)
-	code := c.Where(c.Ge(r, c.Float(smallestE4M3)), normal, small)
+	code := c.Where(c.Ge(r, c.Float(smallestE4M3)), normal, small).Named("code")
 	code = c.Where(c.Eq(x, x), code, c.Int(e4m3NaN))
 	sign := c.And(c.Shr(c.Bitcast(x, tile.I32), 24), c.Int(0x80))
 	return c.Cast(c.Or(code, sign), tile.I8)
@@ -89,11 +90,11 @@ func (c *copier) toE4M3(x *tile.Value) *tile.Value {
 
 // fromE4M3 is the number of a byte. No step meets a subnormal number of f32, which some machines take for zero.
 func (c *copier) fromE4M3(b *tile.Value) *tile.Value {
-	code := c.Cast(b, tile.I32)
-	magnitude := c.AndI(code, 0x7f)
+	code := c.Cast(b, tile.I32).Named("code")
+	magnitude := c.AndI(code, 0x7f).Named("magnitude")
 	normal := c.Add(c.Shl(magnitude, fractionShift), c.Int(biasDifference<<23))
 	small := c.Bitcast(c.MulF(c.Cast(magnitude, tile.F32), 0x1p-9), tile.I32)
-	bits := c.Where(c.GeI(magnitude, 8), normal, small)
+	bits := c.Where(c.GeI(magnitude, 8), normal, small).Named("bits")
 	bits = c.Where(c.EqI(magnitude, e4m3NaN), c.Int(quietNaN), bits)
 	return c.Bitcast(c.Or(bits, c.signBit(code)), tile.F32)
 }

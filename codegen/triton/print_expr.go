@@ -2,6 +2,7 @@ package triton
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"flagc/ir/tile"
@@ -81,12 +82,29 @@ func (l *plan) arithmetic(v *tile.Value) *node {
 	}
 	var args []*node
 	for _, a := range op.Args {
+		if n := l.bare(a); n != nil && op.Code == tile.Where {
+			args = append(args, n)
+			continue
+		}
 		args = append(args, l.value(a))
 	}
 	if op.Code.IsReduction() {
 		args = append(args, newKeyword("axis", newAtom(fmt.Sprint(op.Axis))))
 	}
 	return newCall(functions[op.Code], args...)
+}
+
+// bare is a literal that takes the format of what it stands beside, nil if v is no such number.
+func (l *plan) bare(v *tile.Value) *node {
+	if !l.inline[v] || v.Def.Code != tile.Cast || v.Def.Args[0].Def == nil || v.Def.Args[0].Def.Code != tile.ConstFloat {
+		return nil
+	}
+	x := v.Def.Args[0].Def.Float
+	exact := math.IsInf(x, 0) || x == math.Trunc(x) && math.Abs(x) <= 256
+	if !exact || v.DType == tile.E4M3 {
+		return nil
+	}
+	return newAtom(floatText(x))
 }
 
 // operator writes x op y. Bit masks read as hexadecimal numbers; x + -1 reads as x - 1.
@@ -104,10 +122,10 @@ func (l *plan) operator(op *tile.Op) *node {
 }
 
 func (l *plan) mask(v *tile.Value, n *node) *node {
-	if v.Def != nil && v.Def.Code == tile.ConstInt && v.Def.Const == nil && v.Def.Int > 9 && v.DType != tile.Bool {
-		return newAtom(fmt.Sprintf("0x%X", v.Def.Int))
+	if v.Def == nil || v.Def.Code != tile.ConstInt || v.Def.Const != nil || v.Def.Int <= 9 && v.Def.Int >= -9 {
+		return n
 	}
-	return n
+	return newAtom(hexText(v.Def.Int))
 }
 
 // view is an expression whose elements are those of another.

@@ -30,7 +30,18 @@ func (l *plan) constant(v *tile.Value) *node {
 	if op.Const != nil {
 		return newAtom(op.Const.Name)
 	}
+	if n := op.Int; n >= 1<<20 && n%(1<<16) == 0 { // bits of a float
+		return newAtom(hexText(n))
+	}
 	return newAtom(strconv.FormatInt(op.Int, 10))
+}
+
+// hexText is a number as bits.
+func hexText(n int64) string {
+	if n < 0 {
+		return fmt.Sprintf("-0x%X", -n)
+	}
+	return fmt.Sprintf("0x%X", n)
 }
 
 const smallestNormal = 0x1p-126
