@@ -115,7 +115,7 @@ func (k *Lowered) Largest(m *ir.Module) map[string]int {
 type names struct{ taken map[string]bool }
 
 func newNames() *names {
-	return &names{map[string]bool{"torch_ops": true}}
+	return &names{map[string]bool{strings.TrimSuffix(TorchFile, ".py"): true}}
 }
 
 // unique is the name itself or, if that is taken, the name with the first letter behind it that is free.

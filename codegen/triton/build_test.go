@@ -2,31 +2,32 @@ package triton
 
 import (
 	"fmt"
+	"os"
 	"testing"
-	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"flagc/targets"
 )
 
 func TestProbe(t *testing.T) {
-	for _, target := range targets.All() {
-		if target.Host.Executes {
-			continue
-		}
-		for model, tp := range map[string]int{"deepseek-v4-flash": 8, "deepseek-v4-pro": 16} {
-			m := lowered(t, model, target, tp, "")
-			start := time.Now()
-			b, err := NewBuild(m, target)
-			fmt.Println(target.Name, model, len(b.Kernels), len(b.Programs()), len(b.Warnings), time.Since(start))
-			if err != nil {
-				s := err.Error()
-				fmt.Println(s[:min(len(s), 3000)])
-			}
-			if target.Name == "h20" {
-				for _, p := range b.Programs() {
-					fmt.Println(p.Name, "|", p.Grid, "|", p.Bytes, "|", p.Flops)
+	target, _ := targets.Find("h20")
+	m := lowered(t, "deepseek-v4-flash", target, 8, "")
+	b, _ := NewBuild(m, target)
+	for _, k := range b.Kernels {
+		for _, p := range k.Programs {
+			for _, q := range p.Params {
+				o := k.Origin(q.Name)
+				if o == nil || (o.Kind == FromValue || o.Kind == FromScales) && o.Argument == nil && o.Result == nil {
+					fmt.Println(p.Name, q.Name, o)
 				}
+			}
+			if p.Bytes == "" || p.Flops == "" {
+				fmt.Println(p.Name, p.Bytes, p.Flops)
 			}
 		}
 	}
+	f, err := b.Files()
+	require.NoError(t, err)
+	os.WriteFile("/tmp/kb-kernels.json", f["kernels.json"], 0o666)
 }

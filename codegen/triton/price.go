@@ -50,6 +50,14 @@ func (k *Lowered) moves(bytes *sum, q *tile.Param, b Binding) {
 	case FromRope:
 		rows := b.Rope.Results[0].Type.Dims[1].Size
 		bytes.add(k.bind(rows), ir.Const(b.Rope.Attrs.Int("dims")*4))
+	case FromTicket:
+		bytes.add(append(k.bindAll(b.Shape), ir.Const(2*tile.I32.Bytes()))...)
+	case FromWork:
+		if b.Value == nil {
+			bytes.add(append(k.bindAll(b.Shape), ir.Const(q.DType.Bytes()))...)
+			return
+		}
+		fallthrough
 	case FromValue, FromScales:
 		for _, t := range k.touched(q, b.Value) {
 			rows, columns := t.dims[:len(t.dims)-1], t.dims[len(t.dims)-1]
@@ -172,6 +180,14 @@ func (k *Lowered) local(in *ir.Instr, work ir.Size) ir.Size {
 }
 
 func (k *Lowered) bind(s ir.Size) ir.Size { return s.Bind(k.Func.Mode.Bound()) }
+
+func (k *Lowered) bindAll(sizes []ir.Size) []ir.Size {
+	var out []ir.Size
+	for _, s := range sizes {
+		out = append(out, k.bind(s))
+	}
+	return out
+}
 
 func (k *Lowered) extents(t ir.Type) []ir.Size {
 	var out []ir.Size
