@@ -22,13 +22,10 @@ func (g *gen) mixing(in *ir.Instr, r *region) mixed {
 		if r.height.Size != 1 {
 			g.fail("%s of %d tokens at once", in.Name(), r.height.Size)
 		}
-		x, fn := in.Args[0], in.Args[1]
-		hc := g.fixed(x.Type.Dims[len(x.Type.Dims)-2].Size, "the number of streams")
-		d := g.columns(x)
-		m := mixed{hc: hc}
-		rows := g.fixed(fn.Type.Dims[0].Size, "the mixing matrix")
-		products, squares := g.mixProducts(x, fn, r, hc, d, rows)
 		b := g.b
+		hc, d, rows := g.mixSizes(in)
+		products, squares := g.mixSums(in, r)
+		m := mixed{hc: hc}
 		rms := b.Rsqrt(b.AddF(b.MulF(squares, 1/float64(hc*d)), in.Attrs.Float("norm_eps"))).Named("rms")
 		m.lanes = b.Range(tile.D(pow2(rows)))
 		live := b.LtI(m.lanes, rows)
@@ -45,19 +42,56 @@ func (g *gen) mixing(in *ir.Instr, r *region) mixed {
 	})
 }
 
-// mixProducts is the product of the flattened streams with each row of the mixing matrix, and their sum of squares.
-func (g *gen) mixProducts(x, fn *ir.Value, r *region, hc, d, rows int) (products, squares *tile.Value) {
+// mixSizes are the number of streams, their width and the rows of the mixing matrix.
+func (g *gen) mixSizes(in *ir.Instr) (hc, d, rows int) {
+	x := in.Args[0]
+	return g.fixed(x.Type.Dims[len(x.Type.Dims)-2].Size, "the number of streams"), g.columns(x),
+		g.fixed(in.Args[1].Type.Dims[0].Size, "the mixing matrix")
+}
+
+// mixSums is the product of the flattened streams with each row of the mixing matrix, and their sum of squares: added up
+// here, or from the parts that other instances have left.
+func (g *gen) mixSums(in *ir.Instr, r *region) (products, squares *tile.Value) {
 	b := g.b
-	height := tile.D(pow2(rows))
-	width := max(64, min(pow2Divisor(d, 1<<20), g.plan.rowElements/height.Size))
-	if d%width != 0 {
-		width = pow2(min(d, width))
+	_, d, rows := g.mixSizes(in)
+	parts := g.mixParts(in)
+	if !g.arrived[in] {
+		acc, sq := g.mixProducts(in, r, b.Int(0), b.Int(d))
+		return b.Sum(acc, 1).Named("mix"), b.Sum(b.Sum(sq, 1), 0).Named("square")
 	}
-	weights := g.elements(fn, tile.In)
+	lanes := pow2(rows + 1)
+	lane, part := b.Row(b.Range(tile.D(lanes))), b.Col(b.Range(tile.D(pow2(parts))))
+	at := b.Add(b.MulI(b.Add(b.MulI(r.rows, parts), part), lanes), lane)
+	var live *tile.Value
+	if pow2(parts) != parts {
+		live = b.BroadcastTo(b.LtI(part, parts), tile.D(pow2(parts)), tile.D(lanes))
+	}
+	sums := b.Sum(b.Load(g.mixParam(in), at, live, 0), 0).Named("mix_and_square")
+	squares = b.Sum(b.Where(b.EqI(b.Range(tile.D(lanes)), rows), sums, b.Float(0)), 0).Named("square")
+	if lanes == pow2(rows) {
+		return sums, squares
+	}
+	// The lane of the squares needed more lanes than the rows: a second look at the rows alone.
+	short := b.Row(b.Range(tile.D(pow2(rows))))
+	at = b.Add(b.MulI(b.Add(b.MulI(r.rows, parts), part), lanes), short)
+	if live != nil {
+		live = b.BroadcastTo(b.LtI(part, parts), tile.D(pow2(parts)), tile.D(pow2(rows)))
+	}
+	return b.Sum(b.Load(g.mixParam(in), at, live, 0), 0).Named("mix"), squares
+}
+
+// mixProducts multiplies columns from one to another of all streams with each row of the mixing matrix, and squares them;
+// both are left to be added up along their second axis.
+func (g *gen) mixProducts(in *ir.Instr, r *region, from, to *tile.Value) (products, squares *tile.Value) {
+	b := g.b
+	x := in.Args[0]
+	hc, d, rows := g.mixSizes(in)
+	height, width := tile.D(pow2(rows)), g.mixWidth(in)
+	weights := g.elements(in.Args[1], tile.In)
 	lane := b.Col(b.Range(height))
 	acc := b.Zeros(height, tile.D(width)).Named("products")
 	sq := b.Zeros(tile.D(1), tile.D(width)).Named("squares")
-	out := g.loop("start", b.Int(0), b.Int(d), width, []*tile.Value{acc, sq}, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+	out := g.loop("start", from, to, width, []*tile.Value{acc, sq}, func(i *tile.Value, c []*tile.Value) []*tile.Value {
 		acc, sq := c[0], c[1]
 		for j := 0; j < hc; j++ {
 			block := g.block(g.times(r.rows, hc, j), nil, 1, i, tile.D(width), d)
@@ -72,7 +106,52 @@ func (g *gen) mixProducts(x, fn *ir.Value, r *region, hc, d, rows int) (products
 		}
 		return []*tile.Value{acc, sq}
 	})
-	return b.Sum(out[0], 1).Named("mix"), b.Sum(b.Sum(out[1], 1), 0).Named("square")
+	return out[0], out[1]
+}
+
+// mixWidth is how many columns of a stream are multiplied at once.
+func (g *gen) mixWidth(in *ir.Instr) int {
+	_, d, rows := g.mixSizes(in)
+	width := max(64, g.plan.gemvElements/2/pow2(rows))
+	return min(width, pow2(d))
+}
+
+// mixParts is over how many instances the product with the mixing matrix is spread in decoding; 1 for one.
+func (g *gen) mixParts(in *ir.Instr) int {
+	_, d, _ := g.mixSizes(in)
+	if g.fn.Mode != ir.Decode {
+		return 1
+	}
+	return (d + g.mixWidth(in) - 1) / g.mixWidth(in)
+}
+
+// mixParam is where instances leave their parts: for each row and part the products, then the sum of squares.
+func (g *gen) mixParam(in *ir.Instr) *tile.Param {
+	_, _, rows := g.mixSizes(in)
+	name := Identifier(lastName(in.Results[0].Name)) + "_parts"
+	shape := []ir.Size{g.rows(in.Results[0]), ir.Const(g.mixParts(in)), ir.Const(pow2(rows + 1))}
+	g.kernel.Bindings[name] = Binding{Source: FromWork, Shape: shape}
+	return g.b.Pointer(name, tile.F32, tile.InOut, "parts of the products with the mixing matrix, then of the sum of squares",
+		g.extent(shape[0]), g.extent(shape[1]), g.extent(shape[2]))
+}
+
+// leaveMix is one instance's part of the product: a block of columns of all streams of one token.
+func (g *gen) leaveMix(in *ir.Instr, row, part *tile.Value) {
+	b := g.b
+	_, d, rows := g.mixSizes(in)
+	width := g.mixWidth(in)
+	from := b.MulI(part, width)
+	acc, sq := g.mixProducts(in, &region{rows: row, height: tile.D(1)}, from, b.Minimum(b.AddI(from, width), b.Int(d)))
+	p := g.mixParam(in)
+	lanes := pow2(rows + 1)
+	first := b.MulI(b.Add(b.MulI(row, g.mixParts(in)), part), lanes)
+	lane := b.Range(tile.D(pow2(rows)))
+	b.Store(p, b.Add(first, lane), b.Sum(acc, 1), b.LtI(lane, rows))
+	b.Store(p, b.AddI(first, rows), b.Sum(b.Sum(sq, 1), 0), nil)
+	if rest := lanes - rows - 1; rest > 0 { // what is read as a whole is written as a whole
+		tail := b.Range(tile.D(pow2(rest)))
+		b.Store(p, b.Add(b.AddI(first, rows+1), tail), b.Zeros(tile.D(pow2(rest))), b.LtI(tail, rest))
+	}
 }
 
 // pullStreams is the weighted sum of the streams.
@@ -101,6 +180,10 @@ func (g *gen) storePost(in *ir.Instr, rows *tile.Value) {
 // storeComb writes hc_pre's third result of one token: the last logits as a matrix, made doubly stochastic.
 func (g *gen) storeComb(in *ir.Instr, rows *tile.Value) {
 	b, m := g.b, g.mixing(in, &region{rows: rows, height: tile.D(1)})
+	if m.hc <= 4 {
+		g.storeSmallComb(in, rows, m)
+		return
+	}
 	n := tile.D(pow2(m.hc))
 	j, k := b.Col(b.Range(n)), b.Row(b.Range(n))
 	lane := b.Expand(b.Expand(m.lanes, 0), 0)
@@ -111,6 +194,67 @@ func (g *gen) storeComb(in *ir.Instr, rows *tile.Value) {
 	c = g.sinkhorn(b.Where(live, c, b.Float(math.Inf(-1))), live, in.Attrs.Int("iters"), in.Attrs.Float("hc_eps"))
 	at := b.Add(b.Add(b.MulI(rows, m.hc*m.hc), b.MulI(j, m.hc)), k)
 	b.Store(g.elements(in.Results[2], tile.Out), at, c, live)
+}
+
+// storeSmallComb keeps every element of the matrix as a scalar: rounds of Sinkhorn are a chain of short sums and
+// divisions, which lanes would have to exchange.
+func (g *gen) storeSmallComb(in *ir.Instr, rows *tile.Value, m mixed) {
+	b, n := g.b, m.hc
+	eps := in.Attrs.Float("hc_eps")
+	c := make([]*tile.Value, n*n)
+	for i := range c {
+		c[i] = b.Sum(b.Where(b.EqI(m.lanes, 2*n+i), m.logits, b.Float(0)), 0)
+	}
+	for j := 0; j < n; j++ {
+		row := c[j*n : (j+1)*n]
+		top := row[0]
+		for _, v := range row[1:] {
+			top = b.Maximum(top, v)
+		}
+		for k, v := range row {
+			row[k] = b.Exp(b.Sub(v, top))
+		}
+		sum := g.total(row)
+		for k, v := range row {
+			row[k] = b.AddF(b.Div(v, sum), eps)
+		}
+	}
+	c = g.normalised(c, n, n, 1, eps)
+	for i := range c {
+		c[i].Named("comb_%d_%d", i/n, i%n)
+	}
+	c = g.loop("round", b.Int(1), b.Int(in.Attrs.Int("iters")), 1, c, func(_ *tile.Value, c []*tile.Value) []*tile.Value {
+		return g.normalised(g.normalised(c, n, 1, n, eps), n, n, 1, eps)
+	})
+	out := g.elements(in.Results[2], tile.Out)
+	first := b.MulI(rows, n*n)
+	for i, v := range c {
+		b.Store(out, b.AddI(first, i), v, nil)
+	}
+}
+
+// normalised divides the lines of an n×n matrix by their sums: element k of line j is number j·line + k·step.
+func (g *gen) normalised(c []*tile.Value, n, step, line int, eps float64) []*tile.Value {
+	out := make([]*tile.Value, len(c))
+	for j := 0; j < n; j++ {
+		var terms []*tile.Value
+		for k := 0; k < n; k++ {
+			terms = append(terms, c[j*line+k*step])
+		}
+		inverse := g.b.Div(g.b.Float(1), g.b.AddF(g.total(terms), eps))
+		for k, v := range terms {
+			out[j*line+k*step] = g.b.Mul(v, inverse)
+		}
+	}
+	return out
+}
+
+func (g *gen) total(terms []*tile.Value) *tile.Value {
+	sum := terms[0]
+	for _, v := range terms[1:] {
+		sum = g.b.Add(sum, v)
+	}
+	return sum
 }
 
 // sinkhorn makes a square matrix doubly stochastic: a softmax over rows, then columns and rows in turn. It ends on

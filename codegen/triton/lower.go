@@ -87,6 +87,8 @@ type gen struct {
 	ropes  map[string]string  // table: what it holds
 	stored map[*ir.Value]bool // by an earlier program of the launch, or by other instances that have arrived
 	later  []sink             // of the next program
+	// arrived are the hc_pre and hc_head whose products with the mixing matrix other instances have left.
+	arrived map[*ir.Instr]bool
 
 	b      *tile.Builder
 	scopes []map[any]any

@@ -63,7 +63,7 @@ func (g *gen) cone(v *ir.Value, visit func(*ir.Instr) bool) {
 
 // phases builds the programs of the launch. What the last instance to arrive would compute is a program of its own.
 func (g *gen) phases() {
-	g.stored = map[*ir.Value]bool{}
+	g.stored, g.arrived = map[*ir.Value]bool{}, map[*ir.Instr]bool{}
 	sinks := g.sinks(g.fn.Return)
 	if early := g.beforeTail(); len(early) > 0 {
 		g.later, sinks = sinks, early
@@ -74,11 +74,17 @@ func (g *gen) phases() {
 		sections := g.sections(sinks)
 		g.program(sections)
 		for _, s := range sinks {
-			g.stored[s.value] = true
+			if !slices.ContainsFunc(g.later, func(l sink) bool { return l.value == s.value }) {
+				g.stored[s.value] = true
+			}
 		}
 		for _, s := range g.later {
 			for _, a := range g.anchors(s.value) {
-				g.stored[a.Results[0]] = true
+				if a.Op == ops.HCPre || a.Op == ops.HCHead {
+					g.arrived[a] = true
+				} else {
+					g.stored[a.Results[0]] = true
+				}
 			}
 		}
 		sinks = append(g.later, later...)
@@ -300,7 +306,7 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 	case ops.TopEntries:
 		return []*section{g.topSection(anchors[0], sinks)}
 	case ops.HCPre, ops.HCHead:
-		return g.rowSections(sinks)
+		return g.mixSections(anchors[0], sinks)
 	}
 	var out []*section
 	for _, s := range sinks {
@@ -368,12 +374,48 @@ func (g *gen) rowSections(sinks []sink) []*section {
 		return []*section{g.pieceSection(sinks, lead.value, k)}
 	}
 	return []*section{g.newSection(sinks, g.rows(lead.value), "a row for each instance", func(id *tile.Value) {
-		row := id.Named("row")
-		if whole || g.fits(1, k) {
-			g.writeRow(sinks, row, g.wholeRow(row, nil, 1, k))
+		g.writeRows(sinks, id.Named("row"), whole, k)
+	})}
+}
+
+// writeRows computes one row: as a whole, or block by block.
+func (g *gen) writeRows(sinks []sink, row *tile.Value, whole bool, k int) {
+	if whole || g.fits(1, k) {
+		g.writeRow(sinks, row, g.wholeRow(row, nil, 1, k))
+		return
+	}
+	g.writeBlocks(sinks, row, k)
+}
+
+// mixSections cover tokens. The product with the mixing matrix, which reads far more than the rest, is spread over
+// instances in decoding; the last to arrive, or a program of its own, goes on.
+func (g *gen) mixSections(in *ir.Instr, sinks []sink) []*section {
+	parts := g.mixParts(in)
+	if parts == 1 || g.arrived[in] {
+		return g.rowSections(sinks)
+	}
+	lead := sinks[0]
+	for _, s := range sinks {
+		if s.write != nil {
+			lead = s
+		}
+	}
+	if !g.tickets() {
+		g.later = append(g.later, sinks...)
+	}
+	what := "a block of columns of all streams for each instance; the last goes on"
+	return []*section{g.newSection(sinks, g.rows(in.Results[0]).Mul(ir.Const(parts)), what, func(id *tile.Value) {
+		row, part := g.b.DivI(id, parts).Named("row"), g.b.ModI(id, parts).Named("part")
+		g.leaveMix(in, row, part)
+		if !g.tickets() {
 			return
 		}
-		g.writeBlocks(sinks, row, k)
+		g.last(lead, row, parts, g.rows(in.Results[0]), func() {
+			g.arrived[in] = true
+			whole := slices.ContainsFunc(sinks, func(s sink) bool { return s.whole })
+			g.writeRows(sinks, row, whole, g.columns(lead.value))
+			delete(g.arrived, in)
+		})
 	})}
 }
 

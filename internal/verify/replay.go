@@ -66,7 +66,11 @@ func Arguments(k *triton.Lowered, l eval.Launch, mesh ir.Mesh) (map[string]tile.
 			arg.Scalar = mesh.Index(l.Rank, b.Axis.Over) * n
 		case triton.FromRope:
 			arg.Data, err = ropeTable(b.Rope, l.Env)
-		case triton.FromTicket:
+		case triton.FromTicket, triton.FromWork:
+			if b.Value != nil {
+				arg.Data, err = room(b.Value, l.Env)
+				break
+			}
 			n := 4
 			for _, size := range b.Shape {
 				k, err := size.Eval(l.Env)
@@ -75,8 +79,10 @@ func Arguments(k *triton.Lowered, l eval.Launch, mesh ir.Mesh) (map[string]tile.
 				}
 				n *= k
 			}
-			arg.Data = make([]byte, n)
-		case triton.FromValue, triton.FromScales, triton.FromWork:
+			if arg.Data = make([]byte, n); b.Source == triton.FromWork {
+				arg.Data = filled(n)
+			}
+		case triton.FromValue, triton.FromScales:
 			pair, ok := encoded[b.Value]
 			if !ok {
 				if pair, err = encode(b.Value, given[b.Value], l.Env); err != nil {
@@ -97,6 +103,12 @@ func Arguments(k *triton.Lowered, l eval.Launch, mesh ir.Mesh) (map[string]tile.
 		out[name] = arg
 	}
 	return out, nil
+}
+
+// room is for what a launch keeps between its programs or instances.
+func room(v *ir.Value, env ir.Env) ([]byte, error) {
+	pair, err := encode(v, nil, env)
+	return pair[0], err
 }
 
 // encode stores a value's tensor, or makes room for one that is not given.

@@ -32,12 +32,16 @@ func e4m3Bits(x float32) byte {
 	return formats.E4M3FromFloat64(float64(x))
 }
 
-func e4m3Value(b byte) float32 {
-	if b&0x7F == 0x7F {
-		return math.Float32frombits(0x7FC00000 | uint32(b&0x80)<<24)
+// e4m3Values are the values of the codes.
+var e4m3Values = func() (t [256]float32) {
+	for b := range t {
+		t[b] = formats.E4M3ToFloat32(byte(b))
+		if t[b] != t[b] {
+			t[b] = math.Float32frombits(0x7FC00000 | uint32(b&0x80)<<24)
+		}
 	}
-	return formats.E4M3ToFloat32(b)
-}
+	return t
+}()
 
 // halfBits rounds to f16. Overflow gives infinity; a NaN becomes quiet.
 func halfBits(x float32) uint16 {
@@ -88,7 +92,7 @@ func floatOf(d DType, b uint32) float32 {
 	case F16:
 		return halfValue(uint16(b))
 	case E4M3:
-		return e4m3Value(byte(b))
+		return e4m3Values[byte(b)]
 	}
 	return math.Float32frombits(b)
 }

@@ -22,7 +22,7 @@ const many = -1
 
 func newMemory(q *Param, a Arg, opts Options, atomic bool) *memory {
 	mem := &memory{param: q, data: a.Data, n: len(a.Data) / q.DType.Bytes(), atomic: atomic, epoch: 1}
-	if opts.Races && q.Pointer {
+	if opts.Races && q.Pointer && q.Access != In { // nothing stores to the others
 		mem.writer, mem.reader, mem.epochOf = make([]int32, mem.n), make([]int32, mem.n), make([]int32, mem.n)
 	}
 	return mem

@@ -62,6 +62,9 @@ func (n *namer) block(b *Block) {
 		n.value(v)
 	}
 	for _, op := range b.Ops {
+		if op == nil {
+			continue
+		}
 		for _, v := range op.Results {
 			n.value(v)
 		}
@@ -71,6 +74,9 @@ func (n *namer) block(b *Block) {
 }
 
 func (n *namer) value(v *Value) {
+	if v == nil || n.refs[v] != "" {
+		return
+	}
 	k := n.count[v.Name]
 	n.count[v.Name]++
 	switch {
@@ -215,6 +221,9 @@ func (d Dim) String() string {
 
 // typeText is the format with the extents: "bf16[BLOCK=64, 128]".
 func typeText(v *Value) string {
+	if v == nil {
+		return "_"
+	}
 	text := v.DType.String()
 	if len(v.Shape) == 0 {
 		return text

@@ -62,6 +62,7 @@ func (s *simplifier) op(op *Op) string {
 	for i, v := range op.Args {
 		op.Args[i] = s.now(v)
 	}
+	s.unmask(op)
 	switch op.Code {
 	case Loop:
 		s.loop(op)
@@ -92,6 +93,25 @@ func (s *simplifier) op(op *Op) string {
 	s.seen[key] = op.Results[0]
 	s.emit(op)
 	return key
+}
+
+// unmask drops a mask that is true everywhere, unless it is what gives the load its shape.
+func (s *simplifier) unmask(op *Op) {
+	if op.Code != Load && op.Code != Store {
+		return
+	}
+	last := len(op.Args) - 1
+	mask := op.Args[last]
+	if mask == nil {
+		return
+	}
+	if c := constOf(mask); c == nil || c.Int == 0 {
+		return
+	}
+	if op.Code == Load && op.Args[0].Len() != op.Results[0].Len() {
+		return
+	}
+	op.Args[last], s.changed = nil, true
 }
 
 // emit keeps an op, with the notes of those that went before it.

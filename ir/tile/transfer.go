@@ -14,21 +14,33 @@ func readFloats(d DType) func(to []float32, data []byte, at []int, other float32
 	switch d {
 	case BF16:
 		return readBF16
-	case F32:
-		return readF32
+	case E4M3:
+		return readE4M3
+	case F16:
+		return readF16
 	}
-	width := d.Bytes()
-	return func(to []float32, data []byte, at []int, other float32) {
-		for i, k := range at {
-			switch {
-			case k < 0:
-				to[i] = other
-			case width == 1:
-				to[i] = e4m3Value(data[k])
-			default:
-				to[i] = halfValue(binary.LittleEndian.Uint16(data[2*k:]))
-			}
+	return readF32
+}
+
+func readE4M3(to []float32, data []byte, at []int, other float32) {
+	to = to[:len(at)]
+	for i, k := range at {
+		if k < 0 {
+			to[i] = other
+			continue
 		}
+		to[i] = e4m3Values[data[k]]
+	}
+}
+
+func readF16(to []float32, data []byte, at []int, other float32) {
+	to = to[:len(at)]
+	for i, k := range at {
+		if k < 0 {
+			to[i] = other
+			continue
+		}
+		to[i] = halfValue(binary.LittleEndian.Uint16(data[2*k:]))
 	}
 }
 
