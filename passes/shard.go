@@ -26,6 +26,9 @@ func shard(m *ir.Module, opts Options) error {
 	if err != nil {
 		return err
 	}
+	if opts.Chosen != nil {
+		*opts.Chosen = best.layout
+	}
 	return best.sharder(m, opts.TP).module()
 }
 

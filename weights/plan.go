@@ -255,7 +255,7 @@ func parts(l layout, instance string) []Part {
 func (p *Plan) divide() {
 	if p.Layout == Ranks {
 		for r := range p.Ranks() {
-			p.Files = append(p.Files, PlanFile{Name: RankName(r, p.Ranks()), Rank: r})
+			p.Files = append(p.Files, PlanFile{Name: safetensors.RankName(r, p.Ranks()), Rank: r})
 		}
 		return
 	}
@@ -272,11 +272,6 @@ func (p *Plan) divide() {
 	for i := range places {
 		p.Files = append(p.Files, PlanFile{Name: shardName(i, len(places), false)})
 	}
-}
-
-// RankName is the file of one rank's tensors.
-func RankName(rank, ranks int) string {
-	return fmt.Sprintf("rank-%05d-of-%05d.safetensors", rank, ranks)
 }
 
 const (
@@ -362,6 +357,7 @@ func (p *Plan) metadata(f int) map[string]string {
 	if p.Layout == Release {
 		return map[string]string{"format": "pt"}
 	}
-	return map[string]string{"format": "flagc", "mesh": p.Mesh.String(), "model": p.Model,
-		"rank": strconv.Itoa(p.Files[f].Rank), "ranks": strconv.Itoa(p.Ranks())}
+	about := safetensors.RankMetadata(p.Files[f].Rank, p.Ranks(), p.Mesh.String())
+	about["model"] = p.Model
+	return about
 }

@@ -15,7 +15,15 @@ import (
 
 // Options of Generate.
 type Options struct {
-	Target string // the name that the headers give; "cpu" if empty
+	Target  string // the name that the headers give; "cpu" if empty
+	Weights Weights
+}
+
+// Weights says which weights the program takes; see host.Weights, which the program gets with these values. Without a
+// precision it says nothing, and a program binds whatever fits.
+type Weights struct {
+	Precision, Release, Ranks, Flags string
+	Official                         bool
 }
 
 // The functions that the program offers on its command line. A module without Main yields a package without

@@ -66,7 +66,7 @@ const (
 func RegisterFlags(f *flag.FlagSet) { new(options).register(f) }
 
 func (o *options) register(f *flag.FlagSet) {
-	f.StringVar(&o.weights, "weights", "", "`folder` of the checkpoint")
+	f.StringVar(&o.weights, "weights", "", "`folder` of the checkpoint, official or converted for this build")
 	f.StringVar(&o.prompt, "prompt", "", "`tokens` by comma, rows of a batch by semicolon, or @FILE with JSON")
 	f.StringVar(&o.feed, "feed", "", "`tokens` to feed after the prompt, instead of choosing them")
 	f.IntVar(&o.maxNew, "max-new", 16, "how many tokens to choose")
