@@ -39,6 +39,13 @@ func NewBuild(m *ir.Module, t targets.Target) (*Build, error) {
 		}
 		b.Kernels = append(b.Kernels, k)
 	}
+	for _, f := range m.Funcs {
+		for _, in := range f.Body {
+			if in.Op != nil && in.Op.Class != ir.Collective && in.Op.Class != ir.View {
+				broken.loose(m, f, in)
+			}
+		}
+	}
 	return b, broken.err(t)
 }
 
@@ -173,6 +180,14 @@ func (b *failures) missing(m *ir.Module, f *ir.Func, err error) {
 	b.add("missing\x00"+reason, f.FullName(), func() *diag.Diagnostic {
 		return diag.New(place(m, f), "kernel", "kernel %s cannot be generated: %s", f.FullName(), reason).
 			WithHelp("flagc ir --func %s shows its ops; a rule for this combination belongs in codegen/triton", f.FullName())
+	})
+}
+
+// loose says that an instruction computes and is in no kernel, so that a device has nothing to run it with.
+func (b *failures) loose(m *ir.Module, f *ir.Func, in *ir.Instr) {
+	b.add("loose\x00"+in.Op.Name, f.FullName(), func() *diag.Diagnostic {
+		return diag.New(diag.Span{File: m.Source, Line: in.Span.Line}, "kernel", "%s of %s is in no kernel", in.Op.Name, f.FullName()).
+			WithHelp("run the pass fuse before, which makes kernels of all ops")
 	})
 }
 
