@@ -128,7 +128,7 @@ func (g *gen) mixParts(in *ir.Instr) int {
 // mixParam is where instances leave their parts: for each row and part the products, then the sum of squares.
 func (g *gen) mixParam(in *ir.Instr) *tile.Param {
 	_, _, rows := g.mixSizes(in)
-	name := Identifier(lastName(in.Results[0].Name)) + "_parts"
+	name := g.name(in.Results[0]) + "_parts"
 	shape := []ir.Size{g.rows(in.Results[0]), ir.Const(g.mixParts(in)), ir.Const(pow2(rows + 1))}
 	g.kernel.Bindings[name] = Binding{Source: FromWork, Shape: shape}
 	return g.b.Pointer(name, tile.F32, tile.InOut, "parts of the products with the mixing matrix, then of the sum of squares",

@@ -109,7 +109,7 @@ func (g *gen) last(s sink, group *tile.Value, members int, groups ir.Size, f fun
 }
 
 func (g *gen) ticketParam(s sink, groups ir.Size) *tile.Param {
-	name := Identifier(lastName(s.value.Name)) + "_tickets"
+	name := g.name(s.value) + "_tickets"
 	groups = groups.Bind(g.bound)
 	g.kernel.Bindings[name] = Binding{Source: FromTicket, Shape: []ir.Size{groups}}
 	return g.b.Pointer(name, tile.I32, tile.InOut, "how many have arrived; 0 before and afterwards", g.extent(groups))

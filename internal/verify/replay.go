@@ -241,6 +241,9 @@ const (
 	flipped = 1.0 / 128
 )
 
+// subnormalStep is the exponent of the distance between the subnormal numbers of bf16.
+const subnormalStep = -133
+
 // mantissa is how many bits of a value's grid are significant, the leading one included.
 func mantissa(v *ir.Value) int {
 	for v.Def != nil && v.Def.Op == ops.ViewAs {
@@ -272,6 +275,6 @@ func judge(v *ir.Value, got, want, rms float64) (equal, near bool) {
 	}
 	bits := mantissa(v)
 	_, exponent := math.Frexp(math.Max(math.Abs(got), math.Abs(want)))
-	ulp := math.Ldexp(1, exponent-bits)
+	ulp := math.Ldexp(1, max(exponent-bits, subnormalStep))
 	return false, e <= places*ulp || e <= flipped*rms
 }

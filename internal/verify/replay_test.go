@@ -31,6 +31,12 @@ func model(t testing.TB, name string, opts passes.Options) (*ir.Module, *weights
 	return m, weights.NewSource(m, c)
 }
 
+// builtin is a built-in model as the front end makes it.
+func builtin(t testing.TB, name string) *ir.Module {
+	m, _ := goldens.Builtin(t, name)
+	return m
+}
+
 func sequence(n, vocab int) []int32 {
 	ids := make([]int32, n)
 	for i := range ids {

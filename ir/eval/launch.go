@@ -1,6 +1,11 @@
 package eval
 
-import "flagc/ir"
+import (
+	"fmt"
+	"runtime"
+
+	"flagc/ir"
+)
 
 // Launch is one executed launch of a kernel on one rank: its arguments, states as they were before, and its results.
 type Launch struct {
@@ -14,19 +19,14 @@ type Launch struct {
 
 // launch runs a kernel on all ranks: its ops in order, on the tensors of the launch's operands.
 func (fr *frame) launch(in *ir.Instr, args [][]*ir.Tensor) ([][]*ir.Tensor, error) {
-	inner := &frame{fr.m, in.Kernel, fr.instance, fr.env, map[*ir.Value][]*ir.Tensor{}}
-	for i, a := range in.Kernel.Args {
-		inner.values[a] = args[i]
-	}
 	before := fr.before(in, args)
-	for _, op := range in.Kernel.Body {
-		if err := inner.instr(op); err != nil {
-			return nil, err
-		}
+	compute := fr.ops
+	if fr.m.opts.Execute != nil {
+		compute = fr.execute
 	}
-	results := make([][]*ir.Tensor, len(in.Kernel.Return))
-	for i, v := range in.Kernel.Return {
-		results[i] = inner.values[v]
+	results, err := compute(in.Kernel, args)
+	if err != nil {
+		return nil, err
 	}
 	for r, a := range before {
 		out := make([]*ir.Tensor, len(results))
@@ -34,6 +34,65 @@ func (fr *frame) launch(in *ir.Instr, args [][]*ir.Tensor) ([][]*ir.Tensor, erro
 			out[i] = results[i][r]
 		}
 		fr.m.opts.Launched(Launch{in.Kernel, fr.instance, r, fr.env, a, out})
+	}
+	return results, nil
+}
+
+// ops runs a kernel's ops in order on all ranks.
+func (fr *frame) ops(k *ir.Func, args [][]*ir.Tensor) ([][]*ir.Tensor, error) {
+	inner := &frame{fr.m, k, fr.instance, fr.env, map[*ir.Value][]*ir.Tensor{}}
+	for i, a := range k.Args {
+		inner.values[a] = args[i]
+	}
+	for _, op := range k.Body {
+		if err := inner.instr(op); err != nil {
+			return nil, err
+		}
+	}
+	results := make([][]*ir.Tensor, len(k.Return))
+	for i, v := range k.Return {
+		results[i] = inner.values[v]
+	}
+	return results, nil
+}
+
+// execute lets the option compute a kernel's results, rank by rank.
+func (fr *frame) execute(k *ir.Func, args [][]*ir.Tensor) ([][]*ir.Tensor, error) {
+	results := make([][]*ir.Tensor, len(k.Return))
+	for r := range fr.m.ranks {
+		mine := make([]*ir.Tensor, len(args))
+		for i, a := range args {
+			mine[i] = a[r]
+		}
+		out, err := fr.m.opts.Execute(Launch{Kernel: k, Instance: fr.instance, Rank: r, Env: fr.env, Args: mine})
+		if err != nil {
+			return nil, err
+		}
+		if len(out) != len(results) {
+			return nil, fmt.Errorf("BUG: kernel %s has %d results, Execute gave %d", k.FullName(), len(results), len(out))
+		}
+		for i, t := range out {
+			results[i] = append(results[i], t)
+		}
+	}
+	return results, nil
+}
+
+// Kernel runs a kernel of m alone, as a rank does that finds args. States among them are changed in place.
+func Kernel(m *ir.Module, k *ir.Func, env ir.Env, rank int, args []*ir.Tensor) ([]*ir.Tensor, error) {
+	alone := &Machine{mod: m, ranks: 1, first: rank, opts: Options{Threads: runtime.GOMAXPROCS(0)}}
+	fr := &frame{m: alone, env: env}
+	ranked := make([][]*ir.Tensor, len(args))
+	for i, a := range args {
+		ranked[i] = []*ir.Tensor{a}
+	}
+	all, err := fr.ops(k, ranked)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]*ir.Tensor, len(all))
+	for i, r := range all {
+		results[i] = r[0]
 	}
 	return results, nil
 }

@@ -33,6 +33,9 @@ type Options struct {
 	Record func(fn *ir.Func, in *ir.Instr, e *ir.Eval)
 	// Launched receives every launch of a kernel on every rank. It is slow and for tests of generated kernels.
 	Launched func(Launch)
+	// Execute computes what launches of kernels leave in place of the kernels' ops: its results, on one rank, are
+	// those of the launch. It must not change the arguments. nil for the ops.
+	Execute func(Launch) ([]*ir.Tensor, error)
 	// Threads bounds the goroutines; 0 means one for each processor.
 	Threads int
 }
@@ -44,6 +47,7 @@ type Machine struct {
 	weights Weights
 	opts    Options
 	ranks   int                     // simulated, as the module's mesh says; they meet in collectives
+	first   int                     // number of the first of them: 0 but where one rank runs alone
 	states  map[string][]*ir.Tensor // by instance and state name, of each rank
 	parts   map[part]*ir.Tensor     // weights cut for a rank
 }
@@ -256,7 +260,7 @@ func (fr *frame) prepare(in *ir.Instr, args [][]*ir.Tensor, r int) (*ir.Eval, er
 	}
 	for i, d := range in.LocalIndices() {
 		length, _ := d.Size.IsConst()
-		e.Args[i] = shifted(e.Args[i], fr.m.mod.Mesh.Index(r, d.Over)*length)
+		e.Args[i] = shifted(e.Args[i], fr.m.mod.Mesh.Index(fr.m.first+r, d.Over)*length)
 	}
 	for i, v := range in.Results {
 		if operand, ok := in.Op.Updates[i]; ok {

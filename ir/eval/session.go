@@ -26,8 +26,9 @@ type Request struct {
 	Step    func(done, total int)
 	Threads int
 	Record  func(fn *ir.Func, in *ir.Instr, e *ir.Eval)
-	// Launched is Options.Launched.
+	// Launched is Options.Launched, Execute Options.Execute.
 	Launched func(Launch)
+	Execute  func(Launch) ([]*ir.Tensor, error)
 }
 
 // Result holds the logits of a run, row-major in the order of their shapes.
@@ -55,7 +56,7 @@ func Generate(m *ir.Module, w Weights, q Request) (*Result, error) {
 	if r.q.MaxSeq == 0 {
 		r.q.MaxSeq = len(q.Prompt[0]) + steps
 	}
-	opts := Options{Batch: len(q.Prompt), MaxSeq: r.q.MaxSeq, Threads: q.Threads, Record: q.Record, Launched: q.Launched}
+	opts := Options{Batch: len(q.Prompt), MaxSeq: r.q.MaxSeq, Threads: q.Threads, Record: q.Record, Launched: q.Launched, Execute: q.Execute}
 	if q.Trace != nil {
 		opts.Trace = func(name string, t *ir.Tensor) { q.Trace(r.prefix+"."+name, t) }
 	}
