@@ -3,6 +3,7 @@ package main
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"flagc/codegen/triton"
 	"flagc/ir"
@@ -30,9 +31,10 @@ type programInfo struct {
 	Bytes    string        `json:"bytes"`
 	Flops    string        `json:"flops"`
 	At       launchSize    `json:"at"`
+	OnChip   targets.Bytes `json:"on_chip"` // estimated bytes of tiles in shared memory or the like
 	Legality string        `json:"legality"`
 	Warnings []string      `json:"warnings,omitempty"` // right, but slow or not proved on the target
-	Checks   []checkResult `json:"checks"`
+	Checks   []checkResult `json:"checks,omitempty"`
 }
 
 // launchSize is a launch in numbers.
@@ -71,18 +73,24 @@ func (m *model) addKernels(files map[string][]byte, info *buildInfo) error {
 		info.Launches.CountPrograms(m.module, func(f *ir.Func) int { return len(built.Kernel(f).Programs) })
 	}
 	for _, f := range m.module.Kernels {
-		k := kernelInfo{Name: f.FullName(), Launched: map[string]int{}}
-		for entry, n := range calls {
-			if n[f] > 0 {
-				k.Launched[entry] = n[f]
-			}
-		}
+		k := describeKernel(calls, f)
 		if built != nil {
 			k.Programs = describePrograms(m.module, built, f)
 		}
 		info.Kernels = append(info.Kernels, k)
 	}
 	return nil
+}
+
+// describeKernel says how often each entry launches a kernel.
+func describeKernel(calls map[string]map[*ir.Func]int, f *ir.Func) kernelInfo {
+	k := kernelInfo{Name: f.FullName(), Launched: map[string]int{}}
+	for entry, n := range calls {
+		if n[f] > 0 {
+			k.Launched[entry] = n[f]
+		}
+	}
+	return k
 }
 
 // kernelFiles writes kernels/ and, beside the IR of the graph, the tile programs as text that can be read back.
@@ -108,16 +116,26 @@ func describePrograms(m *ir.Module, b *triton.Build, f *ir.Func) []programInfo {
 	var out []programInfo
 	for _, p := range k.Programs {
 		q := programInfo{Name: p.Name, File: "kernels/" + p.Name + ".py", Grid: p.Grid, Warps: p.Launch.Warps, Stages: p.Launch.Stages,
-			Bytes: p.Bytes, Flops: p.Flops, At: largest(m, k, p), Legality: legal}
-		for _, w := range b.Warnings {
-			if w.Kernel == p.Name {
-				q.Warnings = append(q.Warnings, w.Rule+": "+w.Found)
-			}
+			Bytes: p.Bytes, Flops: p.Flops, At: largest(m, k, p), OnChip: triton.OnChip(p, b.Target), Legality: legal}
+		if broken := about(b.Broken, p.Name); broken != nil {
+			q.Legality = "breaks " + strings.Join(broken, "; ")
 		}
+		q.Warnings = about(b.Warnings, p.Name)
 		for _, c := range checksFor(b.Target) {
 			q.Checks = append(q.Checks, checkResult{c, notRun})
 		}
 		out = append(out, q)
+	}
+	return out
+}
+
+// about lists what is said of one program.
+func about(list []triton.Violation, program string) []string {
+	var out []string
+	for _, v := range list {
+		if v.Kernel == program {
+			out = append(out, v.Rule+": "+v.Found)
+		}
 	}
 	return out
 }

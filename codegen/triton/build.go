@@ -16,11 +16,13 @@ type Build struct {
 	Target   targets.Target
 	Kernels  []*Lowered  // in the order of the module
 	Warnings []Violation // what is right, but slow or not proved there
+	Broken   []Violation // rules that programs break: the reasons why there is an error
 }
 
 // NewBuild lowers every kernel of a module, simplifies its programs, makes of them what the target needs and holds
 // them against its rules. The module's memory is planned: the plan says how large sizes grow. A kernel that cannot
-// be lowered and a program that breaks a rule are an error, and the error names all of them.
+// be lowered and a program that breaks a rule are an error that names all of them; the build then holds what there is,
+// for people to look at.
 func NewBuild(m *ir.Module, t targets.Target) (*Build, error) {
 	if m.Memory == nil {
 		return nil, fmt.Errorf("kernels of %s need a memory plan, which says how large their sizes grow: run plan-memory first", m.Name)
@@ -68,9 +70,20 @@ func (b *Build) program(m *ir.Module, k *Lowered, p *tile.Program, names *names,
 			b.Warnings = append(b.Warnings, v)
 			continue
 		}
+		b.Broken = append(b.Broken, v)
 		broken.illegal(m, k.Func, v)
 	}
 	return legal
+}
+
+// OnChip estimates the bytes of a program's tiles in the memory that bounds them on the target, as the rule on-chip
+// counts them.
+func OnChip(p *tile.Program, t targets.Target) targets.Bytes {
+	c := &checker{p: p, t: t, flow: newFlow(p)}
+	if t.OnChip.Kind.Or(targets.Shared) == targets.Shared {
+		return targets.Bytes(c.sharedBytes())
+	}
+	return targets.Bytes(c.liveBytes(t.OnChip.DoubleBuffered.Or(false)))
 }
 
 // Programs are the programs of all kernels, in the order of the module and of each launch.
@@ -224,7 +237,7 @@ func (b *failures) err(t targets.Target) error {
 		}
 		d.WithNote(diag.Span{}, "the same in %s", list)
 	}
-	b.items[len(b.items)-1].WithNote(diag.Span{}, "this is why %s gets no kernels; nothing was written", t.Name)
+	b.items[len(b.items)-1].WithNote(diag.Span{}, "%s gets no kernels for these reasons; flagc kernels prints the programs all the same", t.Name)
 	return &diag.Errors{Items: b.items}
 }
 
