@@ -117,26 +117,29 @@ func blockExponent(values []float64, k, rows, i, j int, e ir.Elem) int {
 	return max(-127, int(math.Ceil(math.Log2(amax/float64(top)))))
 }
 
-// decode reads what a program left: the values of a result of the given type.
-func decode(data, scales []byte, t ir.Type, columns int) []float64 {
-	d := triton.StoredAs(t)
-	n := len(data) / d.Bytes()
-	out := make([]float64, n)
-	for i := range out {
+// decode reads what a program left: a result of the given type.
+func decode(data, scales []byte, t ir.Type, shape []int) (*ir.Tensor, error) {
+	d, out := triton.StoredAs(t), ir.NewTensor(t.Elem, shape)
+	if len(data) != out.Len()*d.Bytes() {
+		return nil, fmt.Errorf("%d bytes left, %d elements of %s expected", len(data), out.Len(), d)
+	}
+	columns := max(1, shape[len(shape)-1])
+	for i := range out.I {
+		out.I[i] = int32(binary.LittleEndian.Uint32(data[i*d.Bytes():]))
+	}
+	for i := range out.F {
 		switch d {
 		case tile.BF16:
-			out[i] = float64(formats.BF16ToFloat32(binary.LittleEndian.Uint16(data[2*i:])))
+			out.F[i] = float64(formats.BF16ToFloat32(binary.LittleEndian.Uint16(data[2*i:])))
 		case tile.E4M3:
 			across := columns / t.Elem.Cols
 			s := scales[i/columns*across+i%columns/t.Elem.Cols]
-			out[i] = float64(formats.E4M3ToFloat32(data[i])) * formats.UE8M0ToFloat64(s)
-		case tile.I32:
-			out[i] = float64(int32(binary.LittleEndian.Uint32(data[4*i:])))
+			out.F[i] = float64(formats.E4M3ToFloat32(data[i])) * formats.UE8M0ToFloat64(s)
 		default:
-			out[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:])))
+			out.F[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:])))
 		}
 	}
-	return out
+	return out, nil
 }
 
 // ropeTable is what a rope's table holds: for each position the cosines, then the sines.

@@ -41,6 +41,9 @@ func (s *synthesis) numbers(t *ir.Tensor, a *ir.Value, r role) error {
 		s.each(t, func(int) float64 { return math.Round(s.normal()*1024) / 1024 })
 	case positive, expertScores:
 		s.each(t, func(int) float64 { return s.score(s.uniform(0.125, 4.125)) })
+		if r == expertScores {
+			s.favour(t, k)
+		}
 	case entryScores:
 		s.each(t, func(int) float64 { return s.score(s.normal()) })
 	case scoreState, valueState:
@@ -57,6 +60,19 @@ func (s *synthesis) score(x float64) float64 {
 		return math.Ceil(x*4) / 4
 	}
 	return x
+}
+
+// favour lets every token choose an expert that the rank has.
+func (s *synthesis) favour(t *ir.Tensor, k int) {
+	d := expertAxis(s.mod)
+	local, ok := d.Size.IsConst()
+	if !ok || local == 0 {
+		return
+	}
+	first := s.mod.Mesh.Index(s.rank, d.Over) * local
+	for row := 0; row+first < len(t.F); row += k {
+		t.F[row+first+s.rand.IntN(local)] = 8
+	}
 }
 
 func (s *synthesis) each(t *ir.Tensor, f func(i int) float64) {

@@ -21,7 +21,7 @@ const (
 	positive            // of a router: greater than zero
 	expertScores        // what experts are chosen by
 	entryScores         // what entries are chosen by
-	cache               // rows of keys
+	keyRows             // rows of keys
 	valueState          // values of the unfinished window
 	scoreState          // its scores, -∞ where there are none yet
 	tokenIDs            // indices into the vocabulary
@@ -33,7 +33,7 @@ const (
 
 // isActivation reports whether the variations of magnitude apply.
 func (r role) isActivation() bool {
-	return r == activation || r == query || r == poolScore || r == cache
+	return r == activation || r == query || r == poolScore || r == keyRows
 }
 
 // roles lists, for ops that give an operand a special meaning, what it is.
@@ -49,12 +49,12 @@ var roles = map[*ir.Op]map[int]role{
 	ops.HCPre:           {1: weightMatrix, 2: mixScale, 3: bias},
 	ops.HCHead:          {1: weightMatrix, 2: mixScale, 3: bias},
 	ops.HCPost:          {2: mixPost, 3: mixComb},
-	ops.SparseAttention: {0: query, 1: cache, 2: entryList, 3: bias},
-	ops.IndexScore:      {1: cache},
+	ops.SparseAttention: {0: query, 1: keyRows, 2: entryList, 3: bias},
+	ops.IndexScore:      {1: keyRows},
 	ops.TopEntries:      {0: entryScores},
 	ops.CompressPool:    {1: poolScore, 2: bias, 3: valueState, 4: scoreState},
-	ops.RingWrite:       {0: cache},
-	ops.CacheWrite:      {0: cache},
+	ops.RingWrite:       {0: keyRows},
+	ops.CacheWrite:      {0: keyRows},
 }
 
 // roleOf finds the most special meaning that the ops of a kernel give an argument, seen through views.

@@ -1,0 +1,151 @@
+package verify
+
+import (
+	"fmt"
+	"math"
+
+	"flagc/codegen/triton"
+	"flagc/ir"
+	"flagc/ir/ops"
+	"flagc/ir/tile"
+)
+
+// Difference says how far a result of a kernel is from the reference.
+type Difference struct {
+	Result   string
+	Total    int     // elements
+	Unequal  int     // that are not the same bits (of what is rounded to bf16), or further than float32 explains
+	Beyond   int     // that are more than one unit in the last place of bf16 away
+	Relative float64 // error of the worst row, relative to its norm
+	Where    string  // the first that differs: position, value, expected
+}
+
+// Share is how much of the result differs.
+func (d Difference) Share() float64 { return float64(d.Unequal) / float64(max(1, d.Total)) }
+
+// Verdict is nil where every result of a launch is as near to the reference as float32 allows.
+func Verdict(diffs []Difference) error {
+	for _, d := range diffs {
+		if d.Beyond > 0 || d.Unequal > few && d.Share() > AtMost {
+			return fmt.Errorf("%s: %d of %d values differ, %d by more than a place or two, the worst row by %.2g of its norm: %s",
+				d.Result, d.Unequal, d.Total, d.Beyond, d.Relative, d.Where)
+		}
+	}
+	return nil
+}
+
+// compare holds every result of a launch against what it should be.
+func compare(k *triton.Lowered, want, got []*ir.Tensor) []Difference {
+	var out []Difference
+	seen := map[*ir.Value]bool{}
+	for i, v := range k.Func.Return {
+		if !seen[v] {
+			seen[v] = true
+			out = append(out, difference(v, want[i], got[i]))
+		}
+	}
+	return out
+}
+
+// difference compares the elements of one result.
+func difference(v *ir.Value, want, got *ir.Tensor) Difference {
+	d := Difference{Result: v.Ref(), Total: want.Len()}
+	if got.Len() != d.Total {
+		d.Unequal, d.Beyond = d.Total, d.Total
+		d.Where = fmt.Sprintf("%d elements left, %d expected", got.Len(), d.Total)
+		return d
+	}
+	k := max(1, want.Dim(-1))
+	for r := 0; r < d.Total; r += k {
+		norm, far := 0.0, 0.0
+		for i := r; i < r+k; i++ {
+			x, y := element(want, i), element(got, i)
+			if !isInf(x) {
+				norm += x * x
+			}
+			if !same(y, x) {
+				far += (y - x) * (y - x)
+			}
+		}
+		rms := math.Sqrt(norm / float64(k))
+		for i := r; i < r+k; i++ {
+			x, y := element(want, i), element(got, i)
+			equal, near := judge(v, y, x, rms)
+			if !equal {
+				d.Unequal++
+				if d.Where == "" {
+					d.Where = fmt.Sprintf("[%d, %d] is %v, expected %v", r/k, i%k, y, x)
+				}
+			}
+			if !near {
+				d.Beyond++
+			}
+		}
+		if far > 0 {
+			d.Relative = math.Max(d.Relative, math.Sqrt(far/math.Max(norm, 1e-30)))
+		}
+	}
+	return d
+}
+
+func isInf(x float64) bool { return math.IsInf(x, 0) }
+
+func same(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }
+
+func element(t *ir.Tensor, i int) float64 {
+	if t.I != nil {
+		return float64(t.I[i])
+	}
+	return t.F[i]
+}
+
+// float32Steps bounds the error of a sum in float32, relative to the root mean square of its row: 2^-24 for each of some
+// hundred roundings on the way.
+const float32Steps = 2e-5
+
+// A number may be off where it is not the same: by places units in the last place of its grid, one where its own rounding
+// fell on the other side of a tie, two where one on the way did, since a unit at the bottom of a binade is two at the top
+// of another; or by flipped of its row's root mean square, where sums and rotations of rounded numbers cancel and a unit
+// of a large term is many of a small result.
+const (
+	places  = 2
+	flipped = 1.0 / 128
+)
+
+// subnormalStep is the exponent of the distance between the subnormal numbers of bf16.
+const subnormalStep = -133
+
+// mantissa is how many bits of a value's grid are significant, the leading one included.
+func mantissa(v *ir.Value) int {
+	for v.Def != nil && v.Def.Op == ops.ViewAs {
+		v = v.Def.Args[0]
+	}
+	switch {
+	case v.Def != nil && v.Def.Op == ops.FP4QuantSim:
+		return 2
+	case v.Def != nil && v.Def.Op == ops.ActQuantSim, v.Type.Elem.IsQuantised():
+		return 4
+	}
+	return 8
+}
+
+// judge says whether a number is what it should be, and whether it is near: a unit or two in the last place of what is
+// stored as bf16 or as codes, or within what sums in float32 are off.
+func judge(v *ir.Value, got, want, rms float64) (equal, near bool) {
+	t := v.Type
+	if same(got, want) {
+		return true, true
+	}
+	if t.Elem.DType.IsInt() || isInf(want) || math.IsNaN(got) {
+		return false, false
+	}
+	e := math.Abs(got - want)
+	if triton.StoredAs(t) == tile.F32 {
+		size := math.Max(rms, math.Abs(want))
+		return e <= float32Steps*size, e <= flipped*size
+	}
+	bits := mantissa(v)
+	_, exponent := math.Frexp(math.Max(math.Abs(got), math.Abs(want)))
+	ulp := math.Ldexp(1, max(exponent-bits, subnormalStep))
+	return false, e <= places*ulp || e <= flipped*rms
+}

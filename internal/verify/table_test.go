@@ -1,0 +1,67 @@
+package verify
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"flagc/internal/tritoncheck"
+)
+
+// someKernels are enough for what a table is.
+var someKernels = []string{"hc_post.decode", "index_score.decode", "embed.prefill"}
+
+// TestTable holds that a table has every cell, is the same on a second run and then comes from the cache.
+func TestTable(t *testing.T) {
+	m, target := lowered(t, "deepseek-v4-nano", "h200", 2, "")
+	o := Options{Checks: []Check{Tiles}, Kernels: someKernels, Cache: t.TempDir()}
+	first, err := Verify(t.Context(), m, target, o)
+	require.NoError(t, err)
+	failed, notPossible := first.Failed()
+	require.Zero(t, failed+notPossible)
+	require.Len(t, first.Rows, len(someKernels))
+
+	start := time.Now()
+	o.Done = func(_ string, _ Check, _ tritoncheck.Cell, took time.Duration) { require.Less(t, took, time.Second) }
+	second, err := Verify(t.Context(), m, target, o)
+	require.NoError(t, err)
+	require.Less(t, time.Since(start), 5*time.Second)
+	a, err := first.JSON()
+	require.NoError(t, err)
+	b, err := second.JSON()
+	require.NoError(t, err)
+	require.Equal(t, string(a), string(b))
+
+	var text bytes.Buffer
+	require.NoError(t, first.Print(&text))
+	require.Contains(t, text.String(), "hc_post.decode")
+	require.Contains(t, text.String(), "passed")
+}
+
+// TestTextEqualsTiles runs printed kernels under Triton's interpreter.
+func TestTextEqualsTiles(t *testing.T) {
+	needTriton(t)
+	m, target := lowered(t, "deepseek-v4-nano", "h200", 2, "")
+	table, err := Verify(t.Context(), m, target, Options{Checks: []Check{Text}, NoCache: true,
+		Kernels: append([]string{"sparse_attention.1.decode", "wq_b.decode"}, someKernels...)})
+	require.NoError(t, err)
+	for _, r := range table.Rows {
+		require.Equal(t, tritoncheck.Passed, r.Cells[Text].State, "%s: %s", r.Kernel, r.Cells[Text].Why)
+	}
+}
+
+// needTriton skips a test where Triton is missing and says so. In CI it must be there.
+func needTriton(t testing.TB) {
+	t.Helper()
+	in, err := tritoncheck.NewInterpreter(t.Context())
+	var missing *tritoncheck.Unavailable
+	if errors.As(err, &missing) && os.Getenv("CI") != "true" {
+		t.Skipf("not checked: %s", missing)
+	}
+	require.NoError(t, err)
+	in.Close()
+}
