@@ -1,0 +1,89 @@
+package verify
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"flagc/codegen/triton"
+	"flagc/frontend"
+	"flagc/ir"
+	"flagc/ir/ops"
+	"flagc/ir/tile"
+	"flagc/models/deepseekv4"
+	"flagc/passes"
+	"flagc/targets"
+)
+
+var (
+	deviceOut      = flag.String("device-out", "", "write kernels of Flash with inputs and expected results for a GPU to this folder")
+	devicePolicy   = flag.String("device-policy", "fp8", "their precision policy")
+	deviceTarget   = flag.String("device-target", "h200", "their target")
+	deviceOnly     = flag.String("device-only", "", "only kernels whose names contain this")
+	devicePosition = flag.Int("device-position", 4096, "the position of the decoded token")
+)
+
+// flashModule is Flash for eight ranks with an eighth of its experts, so that a rank's fit a test; all that a kernel sees
+// of an expert has its real size.
+func flashModule(t testing.TB, target targets.Target, policy targets.Policy) *ir.Module {
+	config, _ := deepseekv4.Config("deepseek-v4-flash")
+	config = strings.Replace(config, `"n_routed_experts": 256`, `"n_routed_experts": 32`, 1)
+	require.Contains(t, config, `"n_routed_experts": 32`)
+	name, text := deepseekv4.Source()
+	m, err := frontend.Elaborate(frontend.Source{Name: name, Text: text}, frontend.Source{Name: "config.json", Text: config}, ops.All)
+	require.NoError(t, err)
+	_, err = passes.Run(m, passes.Options{Target: target, TP: 8, Precision: policy}, "")
+	require.NoError(t, err)
+	return m
+}
+
+// TestDeviceCases writes what the script that times kernels on a GPU reads, if a folder is named.
+func TestDeviceCases(t *testing.T) {
+	if *deviceOut == "" {
+		t.Skip("no folder named with -device-out")
+	}
+	require.NoError(t, os.MkdirAll(*deviceOut, 0o755))
+	target, ok := targets.Find(*deviceTarget)
+	require.True(t, ok)
+	m := flashModule(t, target, targets.Policy(*devicePolicy))
+	var programs []*tile.Program
+	var mutex sync.Mutex
+	t.Run("kernels", func(t *testing.T) {
+		for _, f := range m.Kernels {
+			if f.Mode != ir.Decode || !strings.Contains(f.FullName(), *deviceOnly) {
+				continue
+			}
+			t.Run(f.FullName(), func(t *testing.T) {
+				t.Parallel()
+				env := ir.Env{"b": 1, "s": 1, "p": *devicePosition, "m": 2 * *devicePosition}
+				k, err := triton.Lower(m, f, target)
+				require.NoError(t, err)
+				for _, p := range k.Programs {
+					tile.Simplify(p)
+				}
+				l, err := Synthesize(m, f, env, 0, 4, Random)
+				require.NoError(t, err)
+				diffs, err := WriteDeviceCases(*deviceOut, DeviceLabel(env), k, l, m.Mesh)
+				require.NoError(t, err)
+				for _, d := range diffs {
+					if d.Beyond > 0 || float64(d.Unequal) > atMost*float64(d.Total) {
+						t.Errorf("%s: %d of %d differ, %d beyond: %s", d.Result, d.Unequal, d.Total, d.Beyond, d.Where)
+					}
+				}
+				mutex.Lock()
+				programs = append(programs, k.Programs...)
+				mutex.Unlock()
+			})
+		}
+	})
+	files, err := triton.Files(target.Name, "3.6.0", programs)
+	require.NoError(t, err)
+	for name, data := range files {
+		require.NoError(t, os.WriteFile(filepath.Join(*deviceOut, name), data, 0o644))
+	}
+}
