@@ -143,7 +143,7 @@ func about(list []triton.Violation, program string) []string {
 // largest is the largest launch of a program that memory is planned for.
 func largest(m *ir.Module, k *triton.Lowered, p *tile.Program) launchSize {
 	sizes := triton.Sizes(*m.Memory, k.Func.Mode)
-	env := maps.Clone(k.Largest(m))
+	env := maps.Clone(k.Largest(*m.Memory))
 	for _, c := range p.Consts {
 		env[c.Name] = c.Value
 	}

@@ -51,18 +51,12 @@ func NewBuild(m *ir.Module, t targets.Target) (*Build, error) {
 	return b, broken.err(t)
 }
 
-// program finishes one program of a kernel.
+// program finishes one program of a kernel and keeps what is said of it.
 func (b *Build) program(m *ir.Module, k *Lowered, p *tile.Program, names *names, broken *failures) *tile.Program {
 	p.Name = names.unique(p.Name)
-	k.price(p)
-	tile.Simplify(p)
-	if err := tile.Verify(p); err != nil {
+	legal, violations, err := k.finish(p, b.Target, *m.Memory)
+	if err != nil {
 		broken.malformed(m, k.Func, p, err)
-		return p
-	}
-	legal, violations := Legalize(p, b.Target, k.Largest(m))
-	if err := tile.Verify(legal); err != nil {
-		broken.malformed(m, k.Func, legal, err)
 		return p
 	}
 	for _, v := range violations {
@@ -74,6 +68,31 @@ func (b *Build) program(m *ir.Module, k *Lowered, p *tile.Program, names *names,
 		broken.illegal(m, k.Func, v)
 	}
 	return legal
+}
+
+// Finish makes of the programs of a kernel what a build has: priced, simplified, and rewritten for the target. It
+// returns the rules of the target that they break. plan says how large sizes grow.
+func (k *Lowered) Finish(t targets.Target, plan ir.Memory) ([]Violation, error) {
+	var all []Violation
+	for i, p := range k.Programs {
+		legal, violations, err := k.finish(p, t, plan)
+		if err != nil {
+			return nil, fmt.Errorf("kernel %s is not well formed: %w", p.Name, err)
+		}
+		k.Programs[i] = legal
+		all = append(all, violations...)
+	}
+	return all, nil
+}
+
+func (k *Lowered) finish(p *tile.Program, t targets.Target, plan ir.Memory) (*tile.Program, []Violation, error) {
+	k.price(p)
+	tile.Simplify(p)
+	if err := tile.Verify(p); err != nil {
+		return nil, nil, err
+	}
+	legal, violations := Legalize(p, t, k.Largest(plan))
+	return legal, violations, tile.Verify(legal)
 }
 
 // OnChip estimates the bytes of a program's tiles in the memory that bounds them on the target, as the rule on-chip
@@ -116,8 +135,8 @@ func Sizes(plan ir.Memory, mode ir.Mode) ir.Env {
 }
 
 // Largest gives every scalar parameter of a kernel's programs its largest value.
-func (k *Lowered) Largest(m *ir.Module) map[string]int {
-	sizes := Sizes(*m.Memory, k.Func.Mode)
+func (k *Lowered) Largest(plan ir.Memory) map[string]int {
+	sizes := Sizes(plan, k.Func.Mode)
 	out := map[string]int{}
 	for name, b := range k.Bindings {
 		switch b.Source {

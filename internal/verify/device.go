@@ -42,7 +42,11 @@ func WriteDeviceCases(dir, label string, k *triton.Lowered, l eval.Launch, mesh 
 			return nil, err
 		}
 	}
-	return compare(k, l, args), nil
+	got, err := left(k, l.Env, args)
+	if err != nil {
+		return nil, err
+	}
+	return compare(k, l.Results, got), nil
 }
 
 // writeProgram stores the inputs of a program, runs it, and stores what it left.
