@@ -98,6 +98,14 @@ func describeHost(t targets.Target) hostInfo {
 	return hostInfo{Kernels: hostKernels, Missing: hostMissing}
 }
 
+// builtTier is how far a build is proved when it is new.
+func builtTier(t targets.Target) targets.Tier {
+	if t.Host.Executes {
+		return t.Tier
+	}
+	return targets.Generated
+}
+
 // reportBuild says what was built and what comes next.
 func (a *app) reportBuild(info *buildInfo, out string) {
 	fmt.Fprintf(a.out, "%s for %s in %s: %d layer kinds, %d functions, %d files\n", info.Module.Model, info.Target,
@@ -223,7 +231,7 @@ func buildFiles(m *model) (map[string][]byte, *buildInfo, error) {
 	for i, s := range stages {
 		files[fmt.Sprintf("ir/%02d-%s.ir", i, s.Name)] = []byte(s.Text)
 	}
-	info := &buildInfo{Flagc: version, Target: m.opts.Target.Name, Tier: string(m.opts.Target.Tier), TP: m.opts.TP, Precision: string(m.opts.Precision),
+	info := &buildInfo{Flagc: version, Target: m.opts.Target.Name, Tier: string(builtTier(m.opts.Target)), TP: m.opts.TP, Precision: string(m.opts.Precision),
 		Source: digestOf(m.source.Name, m.source.Text), Config: digestOf("config.json", m.config.Text),
 		Stages: passes.Names(), Functions: len(m.module.Funcs), Host: describeHost(m.opts.Target),
 		Launches: passes.CountLaunches(m.module), Memory: passes.Memory(m.module), Module: describeModule(m.module)}

@@ -33,9 +33,10 @@ func Shrink(m *ir.Module, experts, words int) *ir.Module {
 	return c
 }
 
+// limit shortens an axis, which then has a name of its own beside the whole one.
 func limit(d *ir.Dim, n int) {
 	if k, ok := d.Size.IsConst(); ok && k > n {
-		d.Size = ir.Const(n)
+		d.Name, d.Size = d.Name+"_few", ir.Const(n)
 	}
 }
 
