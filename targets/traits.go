@@ -145,6 +145,7 @@ type Index struct {
 type Loads struct {
 	OtherIgnored Known[bool]  // masked lanes hold garbage instead of `other`
 	LiveMasked   Known[bool]  // the addresses of masked lanes must be valid too
+	Repeats      Known[bool]  // lanes of one load may share addresses along an axis
 	MasksCostly  Known[bool]  // a masked load in the inner loop costs like another dot: pad instead
 	FP8          Known[bool]  // pointers to fp8 are accepted; otherwise bytes
 	Unsigned     Known[bool]  // unsigned integers can be loaded and stored

@@ -214,7 +214,7 @@ func (it *Item) localShape() []int {
 	return shape
 }
 
-// fits refuses parts that would cut a scale block, or a pair of FP4 codes.
+// fits refuses parts that would cut a scale block, or a pair of FP4 codes. FP8 that becomes plain can be cut anywhere.
 func (it *Item) fits(whole, local []int) error {
 	for _, elem := range []ir.Elem{it.From, it.To} {
 		if !elem.IsQuantised() {
@@ -227,7 +227,8 @@ func (it *Item) fits(whole, local []int) error {
 			return fmt.Errorf("fp4 codes lie in pairs, so rows have an even length; they have %d", local[1])
 		}
 		for i, block := range []int{elem.Rows, elem.Cols} {
-			if cut := [...]Cut{it.Rows, it.Cols}[i]; cut.Parts > 1 && local[i]%block != 0 {
+			anywhere := elem.DType == ir.FP8 && !it.To.IsQuantised()
+			if cut := [...]Cut{it.Rows, it.Cols}[i]; cut.Parts > 1 && local[i]%block != 0 && !anywhere {
 				return fmt.Errorf("a part has %d of %d %s, no multiple of the scale block of %d in %s",
 					local[i], whole[i], [...]string{"rows", "columns"}[i], block, elem)
 			}

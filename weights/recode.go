@@ -75,7 +75,8 @@ func (t TileCounts) Tiles() (n int64) {
 }
 
 // recode fills dst with the part of src that begins at row r0 and column c0, both at the edge of scale blocks of
-// either encoding. The error names the first block that cannot be converted exactly, by its place in src.
+// either encoding, or anywhere where FP8 is widened. The error names the first block that cannot be converted exactly, by
+// its place in src.
 func recode(how Conversion, dst, src *matrix, r0, c0 int, tiles *TileCounts) error {
 	switch how {
 	case FP4ToBF16:
@@ -115,9 +116,10 @@ func widenRows(dst, src *matrix, r0, c0 int, write func(dst, codes []byte, scale
 	for r := range dst.rows {
 		out, in := dst.row(r, 0), src.row(r0+r, c0)
 		scales := src.scaleRow(r0+r, c0)
-		for c := 0; c < dst.cols; c += src.elem.Cols {
-			n := min(src.elem.Cols, dst.cols-c)
-			scale := scales[c/src.elem.Cols]
+		lead := c0 % src.elem.Cols // of the first block
+		for c, n := 0, 0; c < dst.cols; c += n {
+			n = min(src.elem.Cols-(lead+c)%src.elem.Cols, dst.cols-c)
+			scale := scales[(lead+c)/src.elem.Cols]
 			if scale < least || scale > most {
 				return fmt.Errorf("the scale at row %d, column %d is the byte %d; from %s the elements fit bf16 exactly for "+
 					"%d to %d only", r0+r, c0+c, scale, src.elem, least, most)

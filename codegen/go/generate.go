@@ -87,7 +87,7 @@ type generator struct {
 }
 
 // reserved are the names that every program uses for itself: in the package, as fields of Model, and in functions.
-var reserved = []string{"Model", "call", "load", "main", "rec", "batch", "maxSeq", "arenas", "temporaries", "launched",
+var reserved = []string{"Model", "call", "load", "main", "rec", "batch", "maxSeq", "arenas", "temporaries", "launched", "met",
 	"b", "s", "p", "m", "l", "t", "at", "i", "w", "a", "x", "sigmoid", "silu", "softplus",
 	"cpu", "host", "math", "formats", "collective", "mesh", "Ranks"}
 

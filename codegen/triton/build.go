@@ -2,7 +2,7 @@ package triton
 
 import (
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 
 	"flagc/internal/diag"
@@ -246,7 +246,7 @@ func (b *failures) err(t targets.Target) error {
 		return nil
 	}
 	for _, d := range b.items {
-		more := distinct(b.also[d])
+		more := slices.Compact(slices.Sorted(slices.Values(b.also[d])))
 		if len(more) == 0 {
 			continue
 		}
@@ -258,17 +258,4 @@ func (b *failures) err(t targets.Target) error {
 	}
 	b.items[len(b.items)-1].WithNote(diag.Span{}, "%s gets no kernels for these reasons; flagc kernels prints the programs all the same", t.Name)
 	return &diag.Errors{Items: b.items}
-}
-
-func distinct(list []string) []string {
-	seen := map[string]bool{}
-	var out []string
-	for _, s := range list {
-		if !seen[s] {
-			seen[s] = true
-			out = append(out, s)
-		}
-	}
-	sort.Strings(out)
-	return out
 }

@@ -31,7 +31,7 @@ func (g *gen) scattered(s sink, anchors []*ir.Instr) bool {
 	whole := productOf(s.value.Type.Dims).Bind(g.bound)
 	for _, a := range anchors {
 		y := a.Results[0]
-		if a.Op == ops.SumSlots || g.columns(y)%g.plan.gemvWidth != 0 || !productOf(y.Type.Dims).Bind(g.bound).Equal(whole) {
+		if a.Op == ops.SumSlots || g.slots(anchors[:1]) != g.slots([]*ir.Instr{a}) || g.slots(anchors) > 1 && g.columns(y) != k || g.columns(y)%g.plan.gemvWidth != 0 || !productOf(y.Type.Dims).Bind(g.bound).Equal(whole) {
 			return false
 		}
 	}
@@ -53,36 +53,82 @@ func (g *gen) need(s sink, k int) int {
 	return need
 }
 
-// early computes the products of a block of flat elements and leaves them in memory.
-func (g *gen) early(anchors []*ir.Instr, id *tile.Value) {
-	start := g.b.MulI(id, g.plan.gemvWidth)
-	for _, a := range anchors {
-		y := a.Results[0]
-		n := g.columns(y)
-		r := memo(g, [3]any{id, "early", n}, func() *region {
-			return g.block(g.b.DivI(start, n).Named("row"), nil, 1, g.b.ModI(start, n).Named("first"), tile.D(g.plan.gemvWidth), n)
-		})
-		g.store(y, r, g.pull(y, r))
+// slots is how many rows of each token an instance computes one after the other. They are the slots of chosen experts,
+// most of which a rank does not have: so an instance finds that out once for all.
+func (g *gen) slots(anchors []*ir.Instr) int {
+	if anchors[0].Op != ops.ExpertLinear {
+		return 1
 	}
+	return g.columns(anchors[0].Args[1])
+}
+
+// eachSlot runs f for the rows of a token.
+func (g *gen) eachSlot(token *tile.Value, slots int, f func(row *tile.Value)) {
+	if slots == 1 {
+		f(token)
+		return
+	}
+	b := g.b
+	g.loop("slot", b.Int(0), b.Int(slots), 1, nil, func(j *tile.Value, _ []*tile.Value) []*tile.Value {
+		row := b.Add(b.MulI(token, slots), j).Named("row")
+		memo(g, [3]any{row, "/", slots}, func() *tile.Value { return token })
+		memo(g, [3]any{row, "%", slots}, func() *tile.Value { return j })
+		f(row)
+		return nil
+	})
+}
+
+// prologue computes before a loop over slots what all of them need.
+func (g *gen) prologue(anchors []*ir.Instr, token *tile.Value) {
+	for _, a := range anchors {
+		if a.Op == ops.ExpertLinear && !g.inMemory(a.Args[1]) {
+			g.list(a.Args[1], token)
+		}
+	}
+}
+
+// early computes the products of a block of columns of a token's rows and leaves them in memory.
+func (g *gen) early(anchors []*ir.Instr, id *tile.Value) {
+	b := g.b
+	n := g.columns(anchors[0].Results[0])
+	blocks, slots := n/g.plan.gemvWidth, g.slots(anchors)
+	token := b.DivI(id, blocks).Named("token")
+	first := b.MulI(b.ModI(id, blocks), g.plan.gemvWidth).Named("first")
+	g.prologue(anchors, token)
+	g.eachSlot(token, slots, func(row *tile.Value) {
+		r := g.block(row, nil, 1, first, tile.D(g.plan.gemvWidth), n)
+		for _, a := range anchors {
+			g.store(a.Results[0], r, g.pull(a.Results[0], r))
+		}
+	})
+}
+
+// earlyCount is how many instances that takes.
+func (g *gen) earlyCount(anchors []*ir.Instr) ir.Size {
+	y := anchors[0].Results[0]
+	tokens := g.rows(y)
+	if anchors[0].Op == ops.ExpertLinear {
+		tokens = productOf(y.Type.Dims[:len(y.Type.Dims)-2]).Bind(g.bound)
+	}
+	return tokens.Mul(ir.Const(g.columns(y) / g.plan.gemvWidth))
 }
 
 // earlySection leaves products for a later program.
 func (g *gen) earlySection(s sink, anchors []*ir.Instr) *section {
-	y := anchors[0].Results[0]
-	count := g.rows(y).Mul(ir.Const(g.columns(y) / g.plan.gemvWidth))
 	var sinks []sink
 	for _, a := range anchors {
 		sinks = append(sinks, sink{value: a.Results[0]})
 	}
-	return g.newSection(sinks, count, "a block of columns of one row for each instance", func(id *tile.Value) { g.early(anchors, id) })
+	return g.newSection(sinks, g.earlyCount(anchors), "a block of columns of one row for each instance", func(id *tile.Value) { g.early(anchors, id) })
 }
 
-// joinSection computes products and, as the last of those that an epilogue waits for, the epilogue.
+// joinSection computes products and, as the last of those that an epilogue waits for, the epilogue. A group of instances
+// has consecutive elements, of which the epilogue takes as many at once as it needs.
 func (g *gen) joinSection(s sink, anchors []*ir.Instr) *section {
 	k := g.columns(s.value)
-	need := g.need(s, k)
+	need, slots := g.need(s, k), g.slots(anchors)
 	members := need / g.plan.gemvWidth
-	count := g.rows(s.value).Mul(ir.Const(k / g.plan.gemvWidth))
+	count := g.earlyCount(anchors)
 	what := "a block of columns of one row for each instance; the last of a group goes on"
 	return g.newSection([]sink{s}, count, what, func(id *tile.Value) {
 		b := g.b
@@ -90,8 +136,11 @@ func (g *gen) joinSection(s sink, anchors []*ir.Instr) *section {
 		group := b.DivI(id, members).Named("group")
 		g.last(s, group, members, count.Div(ir.Const(members)), func() {
 			per := k / need
-			row := g.divided(group, per).Named("group_row")
-			g.held(anchors, func() { s.write(g.columnBlock(row, nil, 1, g.remainder(group, per), need, k)) })
+			g.held(anchors, func() {
+				g.eachSlot(g.divided(group, per), slots, func(row *tile.Value) {
+					s.write(g.columnBlock(row, nil, 1, g.remainder(group, per), need, k))
+				})
+			})
 		})
 	})
 }

@@ -117,14 +117,17 @@ func (g *gen) needWhole(in *ir.Instr, r *region) int {
 
 // pullRope rotates pairs of neighbours by the angles of a table that the host makes.
 func (g *gen) pullRope(in *ir.Instr, r *region) *tile.Value {
-	b, k, dims := g.b, g.needWhole(in, r), in.Attrs.Int("dims")
+	b := g.b
+	if r.width.Size%2 != 0 {
+		g.fail("rope of %d columns", r.width.Size)
+	}
 	half := tile.D(r.width.Size / 2)
 	x := b.Reshape(g.spread(g.pull(in.Args[0], r), r), r.height, half, tile.D(2))
 	side := b.Row(b.Row(b.Range(tile.D(2))))
 	even := b.EqI(side, 0)
 	re := b.Sum(b.Where(even, x, b.Float(0)), 2).Named("re")
 	im := b.Sum(b.Where(even, b.Float(0), x), 2).Named("im")
-	cos, sin := g.angles(in, r, half, (k-dims)/2, dims)
+	cos, sin := g.angles(in, r, half)
 	if in.Attrs.Bool("inverse") {
 		sin = b.Neg(sin)
 	}
@@ -133,11 +136,16 @@ func (g *gen) pullRope(in *ir.Instr, r *region) *tile.Value {
 }
 
 // angles are the cosines and sines of the pairs of each row; pairs before the rotating ones turn by nothing.
-func (g *gen) angles(in *ir.Instr, r *region, half tile.Dim, still, dims int) (cos, sin *tile.Value) {
+func (g *gen) angles(in *ir.Instr, r *region, half tile.Dim) (cos, sin *tile.Value) {
 	type pair struct{ cos, sin *tile.Value }
-	p := memo(g, [4]any{in, "angles", r.rows, half.Size}, func() pair {
+	k, dims := g.columns(in.Results[0]), in.Attrs.Int("dims")
+	still := (k - dims) / 2
+	p := memo(g, [3]any{in, "angles", r}, func() pair {
 		b := g.b
 		pairs := b.Row(b.Range(half))
+		if r.first != nil {
+			pairs = b.Add(b.DivI(r.first, 2), pairs)
+		}
 		turning := b.And(b.GeI(pairs, still), b.LtI(pairs, still+dims/2))
 		if r.live != nil {
 			turning = b.And(turning, r.live)

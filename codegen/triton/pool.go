@@ -136,7 +136,11 @@ func (g *gen) pullPooled(in *ir.Instr, r *region) *tile.Value {
 		w := b.Exp(b.Sub(score, b.Row(top)))
 		return []*tile.Value{b.Add(c[0], b.Sum(w, 0)), b.Add(c[1], b.Sum(b.Mul(w, value), 0))}
 	})
-	return b.Row(b.Div(sums[1], sums[0]))
+	pooled := b.Row(b.Div(sums[1], sums[0]))
+	if r.colLive != nil { // no score at all makes no number, and norms go over the whole block
+		pooled = b.Where(r.colLive, pooled, b.Float(0))
+	}
+	return pooled
 }
 
 // windowRows are values and scores of rows (a column of places) of the windows of an entry. What does not exist has

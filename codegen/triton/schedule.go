@@ -11,7 +11,9 @@ type schedule struct {
 	dotRows      int // rows of a block of a matrix product
 	dotWidth     int // its columns, if the epilogue does not ask for more
 	dotDepth     int // what is summed at once
-	keyBlock     int // compressed entries that a program rates or ranks at once
+	keyBlock     int // compressed entries that a program rates at once
+	rankBlock    int // compressed entries that a program ranks at once
+	valueWidth   int // channels that a program of attention weighs at once
 	warps        int
 }
 
@@ -19,10 +21,10 @@ type schedule struct {
 func scheduleFor(t targets.Target) schedule {
 	m, _, k := t.Dot.Tile(16)
 	p := schedule{rowElements: 8192, gemvElements: 4096, gemvWidth: 4, dotM: max(m, 16), dotK: max(k, 32), dotRows: 32,
-		dotWidth: 128, dotDepth: 128, keyBlock: 64, warps: 4}
+		dotWidth: 128, dotDepth: 128, keyBlock: 64, rankBlock: 16, valueWidth: 128, warps: 4}
 	if kind, ok := t.OnChip.Kind.Get(); ok && kind != targets.Shared {
 		// Every tile lives in the buffer, most of them twice.
-		p.rowElements, p.gemvElements, p.gemvWidth, p.dotWidth, p.dotDepth = 4096, 4096, 16, 64, 64
+		p.rowElements, p.gemvElements, p.gemvWidth, p.dotWidth, p.dotDepth, p.valueWidth = 4096, 4096, 16, 64, 64, 64
 	}
 	return p
 }

@@ -89,7 +89,7 @@ func unequal(a, b map[string]tile.Arg) string {
 
 // options are those of the interpreter for the target's loads.
 func (s *Subject) options(seed int64) tile.Options {
-	return tile.Options{Seed: seed, Races: true, PoisonMasked: s.Target.Loads.OtherIgnored.Is(true), LiveMasked: s.Target.Loads.LiveMasked.Is(true)}
+	return tile.Options{Seed: seed, Races: true, PoisonMasked: s.Target.Loads.OtherIgnored.Is(true), LiveGathers: s.Target.Loads.LiveMasked.Is(true)}
 }
 
 // CheckText runs the printed text of a kernel under Triton's interpreter and holds it against the tile programs on the

@@ -42,7 +42,7 @@ func WriteDeviceCases(dir, label string, k *triton.Lowered, l eval.Launch, mesh 
 			return nil, err
 		}
 	}
-	got, err := left(k, l.Env, args)
+	got, err := results(k, l.Env, args)
 	if err != nil {
 		return nil, err
 	}
@@ -143,4 +143,6 @@ func localExperts(in *ir.Instr, l eval.Launch, n int) map[int32]bool {
 }
 
 // DeviceLabel names a launch by its position.
-func DeviceLabel(env ir.Env) string { return fmt.Sprintf("b=%d s=%d p=%d", env["b"], env["s"], env["p"]) }
+func DeviceLabel(env ir.Env) string {
+	return fmt.Sprintf("b=%d s=%d p=%d", env["b"], env["s"], env["p"])
+}

@@ -249,13 +249,13 @@ func (s *synthesis) experts(t *ir.Tensor) error {
 	n, _ := d.Whole().Size.IsConst()
 	local, _ := d.Size.IsConst()
 	k := t.Shape[1]
-	if n < k {
-		return fmt.Errorf("%d of %d experts", k, n)
+	if n = max(n, 2*k); local == 0 { // of a module that was shrunk: those beyond are other ranks'
+		return fmt.Errorf("the module has no experts")
 	}
 	first := s.mod.Mesh.Index(s.rank, d.Over) * local
 	for row := range t.Shape[0] {
 		list := s.rand.Perm(n)[:k]
-		if d.Split > 0 && !containsRange(list, first, local) {
+		if n > local && !containsRange(list, first, local) {
 			list[row%k] = first + s.rand.IntN(local) // the rank has something to do
 		}
 		if s.variation == Duplicates && k > 1 {

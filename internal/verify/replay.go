@@ -42,11 +42,11 @@ func Execute(k *triton.Lowered, env ir.Env, args map[string]tile.Arg, run Run) (
 			return nil, err
 		}
 	}
-	return left(k, env, args)
+	return results(k, env, args)
 }
 
-// left reads what the programs of a kernel have left.
-func left(k *triton.Lowered, env ir.Env, args map[string]tile.Arg) ([]*ir.Tensor, error) {
+// results reads what the programs of a kernel left.
+func results(k *triton.Lowered, env ir.Env, args map[string]tile.Arg) ([]*ir.Tensor, error) {
 	out := make([]*ir.Tensor, len(k.Func.Return))
 	for i, v := range k.Func.Return {
 		shape, err := v.Type.Shape(env)

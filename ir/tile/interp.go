@@ -25,6 +25,8 @@ type Options struct {
 	PoisonMasked bool
 	// LiveMasked demands that addresses of masked lanes are in range too, for machines that form them.
 	LiveMasked bool
+	// LiveGathers demands the same of gathers alone: loads whose places follow from what was loaded.
+	LiveGathers bool
 	// Races reports what depends on the order of instances or threads: elements that two instances store
 	// differently; elements that one instance stores and another loads, unless an atomic_add orders them;
 	// and loads of what the same instance has stored since its last barrier.

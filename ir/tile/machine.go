@@ -11,6 +11,8 @@ type machine struct {
 	vals map[*Value]*tile
 	free map[tileKey][]*tile
 	code []func()
+	// gathers are the loads that opts.LiveGathers is about; nil without it.
+	gathers map[*Op]bool
 
 	inst    int
 	program *tile // the number of the instance
@@ -72,6 +74,9 @@ func newMachine(p *Program, args map[string]Arg, opts Options) *machine {
 		m.mem[q] = newMemory(q, args[q.Name], opts, p.uses(AtomicAdd))
 	}
 	m.program = m.take(kindI, 1, forever)
+	if opts.LiveGathers {
+		m.gathers = Gathers(p)
+	}
 	m.code = m.block(p.Body, args)
 	return m
 }

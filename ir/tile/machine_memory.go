@@ -82,10 +82,11 @@ type access struct {
 	mask  []bool // nil: all
 	ready []func()
 	at    []int
+	live  bool // masked lanes must be in range too
 }
 
 func (m *machine) access(op *Op, shape []int, mask *Value) *access {
-	a := &access{m: m, mem: m.mem[op.Param], at: m.lanes(length(shape))}
+	a := &access{m: m, mem: m.mem[op.Param], at: m.lanes(length(shape)), live: m.opts.LiveMasked || m.gathers[op]}
 	offsets := m.spread(op.Args[0], shape, &a.ready)
 	a.short, a.long = offsets.i, offsets.l
 	if mask != nil {
@@ -134,7 +135,7 @@ func resolveLanes[T int32 | int64](a *access, offsets []T) {
 	}
 	for i, on := range a.mask[:len(offsets)] {
 		k := offsets[i]
-		if uint64(k) >= n && (on || a.m.opts.LiveMasked) {
+		if uint64(k) >= n && (on || a.live) {
 			a.mem.outside(int64(k), map[bool]string{false: " in a masked lane"}[on])
 		}
 		if !on {
