@@ -97,7 +97,7 @@ func (a *app) printProgram(b *triton.Build, name string, asTile bool) error {
 		}
 	}
 	if !found {
-		return unknown("kernel", name, known)
+		return unknownKernel(name, known)
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ func (r *checkRun) choose(name string) error {
 		}
 	}
 	if rows == nil {
-		return unknown("kernel", name, known)
+		return unknownKernel(name, known)
 	}
 	r.report.Programs = rows
 	return nil
