@@ -182,6 +182,7 @@ type Ops struct {
 	FP64        Known[Use]
 	Int64       Known[Use] // arithmetic and comparisons on vectors of int64
 	Divide      Known[Use] // integer division and remainder
+	Subnormals  Known[Use] // float32 below 2^-126 as operands; flushed to zero where they do not work
 	Sort        Known[Use]
 	Cumsum      Known[Use]
 	Gather      Known[Use] // loads from scattered addresses

@@ -33,7 +33,7 @@ func (g *gen) attentionSections(in *ir.Instr, sinks []sink) []*section {
 	blocks := ceilDiv(n, entryBlock)
 	tokens := q.Type.Dims[0].Size.Mul(q.Type.Dims[1].Size)
 	count := tokens.Mul(ir.Const(headBlocks)).Mul(blocks)
-	return []*section{g.newSection(sinks, count, "rated: a block of entries and heads of one token for each instance", func(id *tile.Value) {
+	sec := g.newSection(sinks, count, "rated: a block of entries and heads of one token for each instance", func(id *tile.Value) {
 		b := g.b
 		per := g.size(blocks)
 		rest := b.Div(id, per)
@@ -45,7 +45,33 @@ func (g *gen) attentionSections(in *ir.Instr, sinks []sink) []*section {
 		score := g.rateEntries(in, token, row, some, place)
 		at := b.Add(b.Mul(row, g.size(n)), b.Row(place))
 		b.Store(g.scoreParam(in), at, score, b.And(some, b.Row(b.Lt(place, g.size(n)))))
-	})}
+		if g.spreads(in) {
+			top := b.Add(b.Mul(row, per), b.Mod(id, per))
+			b.Store(g.blockParam(in, "tops", "the best score of each block of entries"), top, b.Col(b.Max(score, 1)), some)
+		}
+	})
+	sec.warps, sec.stages = 8, 3
+	return []*section{sec}
+}
+
+// spreads reports whether blocks of entries are weighed by instances of their own, whose sums the last to arrive adds up:
+// for a single token, where instances can find out who is the last.
+func (g *gen) spreads(in *ir.Instr) bool { return g.fn.Mode == ir.Decode && g.tickets() }
+
+// blockParam is a number for each head and block of entries.
+func (g *gen) blockParam(in *ir.Instr, what, doc string, more ...ir.Size) *tile.Param {
+	q := in.Args[0]
+	shape := append(more, productOf(q.Type.Dims[:3]).Bind(g.bound), ceilDiv(in.Args[2].Type.Dims[2].Size, entryBlock).Bind(g.bound))
+	if what == "sums" {
+		shape = append(shape, ir.Const(g.columns(q)))
+	}
+	name := g.name(in.Results[0]) + "_" + what
+	g.kernel.Bindings[name] = Binding{Source: FromWork, Shape: shape}
+	var extents []string
+	for _, s := range shape {
+		extents = append(extents, g.extent(s))
+	}
+	return g.b.Pointer(name, tile.F32, tile.InOut, doc, extents...)
 }
 
 // scoreParam is where the scores of all heads stay between the programs, -∞ for places that list nothing.
@@ -108,20 +134,116 @@ func (g *gen) weighSection(in *ir.Instr, sinks []sink) *section {
 	}
 	blocks := (d + width - 1) / width
 	tokens := q.Type.Dims[0].Size.Mul(q.Type.Dims[1].Size)
-	sec := g.newSection(sinks, tokens.Mul(ir.Const(headBlocks*blocks)), "a block of channels and heads of one token for each instance", func(id *tile.Value) {
+	groups := tokens.Mul(ir.Const(headBlocks * blocks))
+	part := func(id *tile.Value) *region {
 		b := g.b
 		rest := b.DivI(id, blocks)
 		token := b.DivI(rest, headBlocks).Named("token")
 		head := b.Add(b.MulI(b.ModI(rest, headBlocks), height), b.Col(b.Range(tile.D(height)))).Named("head")
 		rows := b.Add(b.MulI(token, heads), head).Named("row")
 		r := g.columnBlock(rows, b.LtI(head, heads), height, b.ModI(id, blocks), width, d)
-		r.token, r.head = token, head
+		r.token, r.head, r.part = token, head, b.ModI(id, blocks)
+		return r
+	}
+	write := func(r *region) {
 		for _, s := range sinks {
 			s.write(r)
 		}
+	}
+	if !g.spreads(in) {
+		sec := g.newSection(sinks, groups, "a block of channels and heads of one token for each instance", func(id *tile.Value) { write(part(id)) })
+		sec.stages = 3
+		return sec
+	}
+	n := ceilDiv(in.Args[2].Type.Dims[2].Size, entryBlock)
+	what := "a block of channels, heads and entries of one token for each instance; the last adds up"
+	return g.newSection(sinks, groups.Mul(n), what, func(id *tile.Value) {
+		count := g.size(n).Named("entry_blocks")
+		group := g.b.Div(id, count).Named("group")
+		r := part(group)
+		g.leaveWeighed(in, r, g.b.Mod(id, count).Named("entry_block"), blocks)
+		g.last(sinks[0], group, count, groups, func() {
+			g.sums[in] = true
+			write(r)
+			delete(g.sums, in)
+		})
 	})
-	sec.stages = 3
-	return sec
+}
+
+// tops are, for each head, the best score of the blocks of entries up to one and of all.
+func (g *gen) tops(in *ir.Instr, r *region, upTo *tile.Value) (before, all *tile.Value) {
+	b := g.b
+	count := g.size(ceilDiv(in.Args[2].Type.Dims[2].Size, entryBlock))
+	none := b.Full(b.Float(math.Inf(-1)), r.height)
+	const width = 16
+	out := g.loop("first", b.Int(0), count, width, []*tile.Value{none.Named("top"), none}, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+		block := b.Row(b.Add(i, b.Range(tile.D(width))))
+		live := b.And(r.live, b.Lt(block, count))
+		x := b.Load(g.blockParam(in, "tops", "the best score of each block of entries"), b.Add(b.Mul(r.rows, count), block), live, math.Inf(-1))
+		all := b.Maximum(c[1], b.Max(x, 1))
+		if upTo == nil {
+			return []*tile.Value{c[0], all}
+		}
+		return []*tile.Value{b.Maximum(c[0], b.Max(b.Where(b.Le(block, upTo), x, b.Float(math.Inf(-1))), 1)), all}
+	})
+	return out[0], out[1]
+}
+
+// leaveWeighed weighs one block of entries with the maximum that the running one has there, and brings the sums to the
+// last maximum: what earlier sums are rescaled by on the way multiplies to just that.
+func (g *gen) leaveWeighed(in *ir.Instr, r *region, block *tile.Value, parts int) {
+	b := g.b
+	none := b.Float(math.Inf(-1))
+	n, count := g.size(in.Args[2].Type.Dims[2].Size), g.size(ceilDiv(in.Args[2].Type.Dims[2].Size, entryBlock))
+	place := b.Add(b.MulI(block, entryBlock), b.Range(tile.D(entryBlock)))
+	rows, live := g.listed(in, r.token, place)
+	values := g.keyBlock(in.Args[1], rows, live, r)
+	some := b.And(r.live, b.Row(b.Lt(place, n)))
+	score := b.Load(g.scoreParam(in), b.Add(b.Mul(r.rows, n), b.Row(place)), some, math.Inf(-1)).Named("score")
+	top, last := g.tops(in, r, block)
+	finite := b.Where(b.Gt(top, none), top, b.Float(0))
+	p := b.Exp(b.Sub(score, b.Col(finite))).Named("prob")
+	fade := b.Where(b.Gt(top, none), b.Exp(b.Sub(top, b.Where(b.Gt(last, none), last, b.Float(0)))), b.Float(0)).Named("fade")
+	sum := b.Mul(b.Dot(b.Cast(p, tile.BF16), values, b.Zeros(r.height, r.width)), b.Col(fade))
+	at := b.Add(b.Mul(r.rows, count), block)
+	b.Store(g.sumParam(in), b.Add(b.MulI(at, g.columns(in.Args[0])), r.cols), sum, g.mask(r))
+	total := b.Add(b.Mul(r.part, b.Mul(g.size(productOf(in.Args[0].Type.Dims[:3])), count)), at)
+	b.Store(g.totalParam(in, parts), total, b.Col(b.Mul(b.Sum(p, 1), fade)), r.live)
+}
+
+func (g *gen) sumParam(in *ir.Instr) *tile.Param {
+	return g.blockParam(in, "sums", "weighted values of each block of entries")
+}
+
+func (g *gen) totalParam(in *ir.Instr, parts int) *tile.Param {
+	return g.blockParam(in, "totals", "sums of the weights of each block of entries, from each part of the channels", ir.Const(parts))
+}
+
+// gathered adds up what the instances of all blocks of entries have left.
+func (g *gen) gathered(in *ir.Instr, r *region) (top, total, acc *tile.Value) {
+	b := g.b
+	count := g.size(ceilDiv(in.Args[2].Type.Dims[2].Size, entryBlock))
+	_, top = g.tops(in, r, nil)
+	const width = 8
+	d := g.columns(in.Args[0])
+	start := []*tile.Value{b.Zeros(r.height).Named("total"), b.Zeros(r.height, r.width).Named("acc")}
+	first := b.Mul(r.part, b.Mul(g.size(productOf(in.Args[0].Type.Dims[:3])), count))
+	out := g.loop("first", b.Int(0), count, width, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+		total, acc := c[0], c[1]
+		for j := 0; j < width; j++ { // loads that wait for nothing but each other's turn
+			block := b.AddI(i, j)
+			live := b.And(r.live, b.Lt(block, count))
+			at := b.Add(b.Mul(r.rows, count), block)
+			mask := live
+			if r.colLive != nil {
+				mask = b.And(mask, r.colLive)
+			}
+			total = b.Add(total, b.Reshape(b.Load(g.totalParam(in, (d+r.width.Size-1)/r.width.Size), b.Add(first, at), live, 0), r.height))
+			acc = b.Add(acc, b.Load(g.sumParam(in), b.Add(b.MulI(at, d), r.cols), mask, 0))
+		}
+		return []*tile.Value{total, acc}
+	})
+	return top, out[0], out[1]
 }
 
 // pullAttention weighs values for the heads of a block: a softmax over the rated entries, block by block with a running
@@ -131,7 +253,23 @@ func (g *gen) pullAttention(in *ir.Instr, r *region) *tile.Value {
 	if !g.arrived[in] {
 		g.fail("BUG: attention before its scores")
 	}
-	list, sink := in.Args[2], in.Args[3]
+	none := b.Float(math.Inf(-1))
+	var top, total, acc *tile.Value
+	if g.sums[in] {
+		top, total, acc = g.gathered(in, r)
+	} else {
+		top, total, acc = g.running(in, r)
+	}
+	some := b.Gt(top, none)
+	sinks := b.Load(g.elements(in.Args[3], tile.In), b.Reshape(r.head, r.height), b.Reshape(r.live, r.height), 0)
+	total = b.Add(total, b.Exp(b.Sub(sinks, b.Where(some, top, b.Float(0)))))
+	return b.Where(b.Col(some), b.Div(acc, b.Col(total)), b.Float(0))
+}
+
+// running weighs block after block.
+func (g *gen) running(in *ir.Instr, r *region) (top, total, acc *tile.Value) {
+	b := g.b
+	list := in.Args[2]
 	none := b.Float(math.Inf(-1))
 	n := g.size(list.Type.Dims[2].Size)
 	start := []*tile.Value{
@@ -149,11 +287,7 @@ func (g *gen) pullAttention(in *ir.Instr, r *region) *tile.Value {
 		total := b.Add(b.Mul(c[1], rescale), b.Sum(p, 1))
 		return []*tile.Value{top, total, b.Dot(b.Cast(p, tile.BF16), values, b.Mul(c[2], b.Col(rescale)))}
 	})
-	top, total, acc := out[0], out[1], out[2]
-	some := b.Gt(top, none)
-	sinks := b.Load(g.elements(sink, tile.In), b.Reshape(r.head, r.height), b.Reshape(r.live, r.height), 0)
-	total = b.Add(total, b.Exp(b.Sub(sinks, b.Where(some, top, b.Float(0)))))
-	return b.Where(b.Col(some), b.Div(acc, b.Col(total)), b.Float(0))
+	return out[0], out[1], out[2]
 }
 
 // keyBlock loads some channels of rows of keys as they are stored.

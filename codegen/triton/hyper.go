@@ -138,7 +138,10 @@ func (g *gen) mixProducts(in *ir.Instr, r *region, from, to *tile.Value) (produc
 // mixWidth is how many columns of a stream are multiplied at once.
 func (g *gen) mixWidth(in *ir.Instr) int {
 	_, d, rows := g.mixSizes(in)
-	width := max(64, g.plan.gemvElements/pow2(rows))
+	width := max(64, g.plan.mixElements/pow2(rows))
+	if g.fn.Mode == ir.Decode {
+		width = min(width, max(64, pow2(d)/g.plan.mixParts))
+	}
 	return min(width, pow2(d))
 }
 

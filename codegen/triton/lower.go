@@ -62,7 +62,7 @@ func Lower(m *ir.Module, k *ir.Func, t targets.Target) (kernel *Lowered, err err
 			panic(r)
 		}
 	}()
-	g := &gen{mod: m, fn: k, target: t, plan: scheduleFor(t), bound: k.Mode.Bound(), kernel: &Lowered{Func: k, Bindings: map[string]Binding{}}}
+	g := &gen{mod: m, fn: k, target: t, plan: scheduleFor(t), bound: k.Mode.Bound(), here: map[*ir.Value]*tile.Value{}, sums: map[*ir.Instr]bool{}, kernel: &Lowered{Func: k, Bindings: map[string]Binding{}}}
 	g.phases()
 	return g.kernel, nil
 }
@@ -89,6 +89,9 @@ type gen struct {
 	later  []sink             // of the next program
 	// arrived are the hc_pre and hc_head whose products with the mixing matrix other instances have left.
 	arrived map[*ir.Instr]bool
+	sums    map[*ir.Instr]bool // the attention whose weighted sums other instances have left
+	// here says for which rows of a result in memory the rank has computed anything; the others are 0.
+	here map[*ir.Value]*tile.Value
 
 	b      *tile.Builder
 	scopes []map[any]any

@@ -42,19 +42,24 @@ func (g *gen) product(in *ir.Instr, r *region) product {
 	case ops.GroupedLinear:
 		p.base = g.b.MulI(g.groupOf(r, g.fixed(p.w.Type.Dims[0].Size, "the groups")), columns)
 	case ops.ExpertLinear:
-		experts := g.fixed(p.w.Type.Dims[0].Size, "the experts")
 		if len(p.x.Type.Dims) == 2 {
 			p.xRows = g.divided(r.rows, g.columns(in.Args[1]))
 		}
 		if r.height.Size > 1 {
 			g.fail("expert_linear of %d rows at once", r.height.Size)
 		}
-		id := g.index(in, 1, r.rows, r.live)
-		here := g.b.And(g.b.GeI(id, 0), g.b.LtI(id, experts))
+		id, here := g.expert(in, r.rows, r.live)
 		p.to = g.b.Where(here, p.to, g.b.Int(0))
 		p.base = g.b.MulI(id, columns)
 	}
 	return p
+}
+
+// expert is the number of the expert that a row chose, as the rank counts, and whether the rank has it.
+func (g *gen) expert(in *ir.Instr, rows, live *tile.Value) (id, here *tile.Value) {
+	experts := g.fixed(in.Args[2].Type.Dims[0].Size, "the experts")
+	id = memo(g, [3]any{in.Args[1], "expert", rows}, func() *tile.Value { return g.index(in, 1, rows, live) })
+	return id, g.b.And(g.b.GeI(id, 0), g.b.LtI(id, experts))
 }
 
 // groupOf is which of n alternating groups the rows belong to, a scalar.
@@ -83,7 +88,7 @@ func (g *gen) depth(p product, limit int) int {
 // multiplyAdd is the product for one row of x: weights are read once and multiplied as they come.
 func (g *gen) multiplyAdd(p product) *tile.Value {
 	b, r := g.b, p.region
-	depth := g.depth(p, max(g.plan.gemvElements/r.width.Size, 32))
+	depth := g.depth(p, max(g.plan.gemvElements/max(r.width.Size, 4), 32))
 	xr := &region{rows: p.xRows, height: tile.D(1)}
 	g.prepare(p.x, xr)
 	first := p.base
@@ -95,6 +100,9 @@ func (g *gen) multiplyAdd(p product) *tile.Value {
 	if r.colLive != nil {
 		live = b.Reshape(r.colLive, r.width, tile.D(1))
 	}
+	if g.byWords(p, depth) {
+		return g.multiplyWords(p, depth, rows, live)
+	}
 	acc := b.Zeros(r.width, tile.D(depth)).Named("acc")
 	acc = g.loop("k", b.Int(0), p.to, depth, []*tile.Value{acc}, func(i *tile.Value, c []*tile.Value) []*tile.Value {
 		xb := g.block(p.xRows, nil, 1, i, tile.D(depth), p.k)
@@ -103,6 +111,28 @@ func (g *gen) multiplyAdd(p product) *tile.Value {
 		return []*tile.Value{b.Add(c[0], g.weighed(p, x, xb, wb, first))}
 	})[0]
 	return b.Row(b.Sum(acc, 1))
+}
+
+// rowsAtOnce is how many weight rows an instance multiplies with one row of activations: as many as fit, but few enough
+// that there are instances for the whole machine. Columns of a result and what its epilogue takes at once are multiples.
+func (g *gen) rowsAtOnce(in *ir.Instr, need int) int {
+	if in.Op == ops.SumSlots {
+		in = in.Args[0].Def
+	}
+	k, n := g.columns(in.Args[0]), g.columns(in.Results[0])
+	width := g.plan.gemvWidth
+	for width < 32 && width*2*k <= g.plan.gemvElements {
+		width *= 2
+	}
+	all := productOf(in.Results[0].Type.Dims)
+	total, ok := all.Bind(ir.Env{"b": 1, "s": 1}).IsConst()
+	for ok && width > g.plan.gemvWidth && total/width < g.plan.instances {
+		width /= 2
+	}
+	for width > 1 && (n%width != 0 || need > 1 && need%width != 0) {
+		width /= 2
+	}
+	return width
 }
 
 // weighed multiplies a row of x with each of a block of weight rows.
@@ -255,6 +285,14 @@ func (g *gen) pullSumSlots(in *ir.Instr, r *region) *tile.Value {
 	acc := g.b.Zeros(r.height, r.width).Named("sum")
 	return g.loop("slot", g.b.Int(0), g.b.Int(slots), 1, []*tile.Value{acc}, func(j *tile.Value, c []*tile.Value) []*tile.Value {
 		rows := g.b.Add(g.b.MulI(r.rows, slots), j)
+		if in := y.Def; !g.inMemory(y) && in.Op == ops.ExpertLinear && r.height.Size == 1 {
+			// A slot whose expert the rank does not have costs no more than to find that out.
+			_, here := g.expert(in, rows, nil)
+			once := g.b.Where(here, g.b.Int(1), g.b.Int(0))
+			return g.loop("once", g.b.Int(0), once, 1, c, func(_ *tile.Value, c []*tile.Value) []*tile.Value {
+				return []*tile.Value{g.b.Add(c[0], g.pull(y, g.at(r, rows)))}
+			})
+		}
 		return []*tile.Value{g.b.Add(c[0], g.pull(y, g.at(r, rows)))}
 	})[0]
 }

@@ -413,7 +413,7 @@ func (g *gen) mixSections(in *ir.Instr, sinks []sink) []*section {
 		if !g.tickets() {
 			return
 		}
-		g.last(lead, row, parts, g.rows(in.Results[0]), func() {
+		g.last(lead, row, g.b.Int(parts), g.rows(in.Results[0]), func() {
 			g.arrived[in] = true
 			whole := slices.ContainsFunc(sinks, func(s sink) bool { return s.whole })
 			g.writeRows(sinks, row, whole, g.columns(lead.value))
@@ -538,7 +538,7 @@ func (g *gen) productWidth(s sink, k int) int {
 	}
 	width := g.plan.dotWidth
 	if g.fn.Mode == ir.Decode || g.hasSlots(s.value) {
-		width = g.plan.gemvWidth
+		width = g.rowsAtOnce(g.anchors(s.value)[0], 1)
 	}
 	g.cone(s.value, func(in *ir.Instr) bool {
 		if in.Op == ops.ActQuant {
