@@ -50,14 +50,19 @@ func (g *gen) weighedWords(p product, x [wordCodes]*tile.Value, i *tile.Value, w
 func (g *gen) wordCode(word *tile.Value, j int) *tile.Value {
 	b := g.b
 	sign := b.AndI(b.Shl(word, 28-4*j), -1<<31)
-	at := 22 - 4*j
-	magnitude := word
-	if at > 0 {
-		magnitude = b.Shl(word, at)
-	} else if at < 0 {
-		magnitude = b.Shr(word, -at)
-	}
+	magnitude := g.shifted(word, 22-4*j)
 	return b.Bitcast(b.Or(sign, b.AndI(magnitude, 7<<22)), tile.F32)
+}
+
+// shifted moves bits up, or down where by is negative.
+func (g *gen) shifted(x *tile.Value, by int) *tile.Value {
+	switch {
+	case by > 0:
+		return g.b.Shl(x, by)
+	case by < 0:
+		return g.b.Shr(x, -by)
+	}
+	return x
 }
 
 // eighths are elements j, j+8, … of a block of a row of x in memory, times the share of the factor, for each j. Quantised
@@ -81,10 +86,7 @@ func (g *gen) eighths(p product, i *tile.Value, words tile.Dim) (out [wordCodes]
 		word := b.Load(g.codeWords(x), place, nil, 0).Named("codes")
 		for j := 0; j < 4; j++ {
 			sign := b.AndI(b.Shl(word, 24-8*j), -1<<31)
-			magnitude := b.Shl(word, 20-8*j)
-			if j == 3 {
-				magnitude = b.Shr(word, 4)
-			}
+			magnitude := g.shifted(word, 20-8*j)
 			bits := b.Bitcast(b.Or(sign, b.AndI(magnitude, 127<<20)), tile.F32)
 			out[4*half+j] = g.perBlock(b.MulF(bits, 0x1p120), at, e.Cols/wordCodes, k/wordCodes, scale)
 		}
