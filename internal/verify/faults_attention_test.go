@@ -61,7 +61,7 @@ var attentionFaults = []fault{
 		neg := e.user(e.named("sin").Results[0], tile.Neg)
 		e.replace(neg.Results[0], neg.Args[0])
 	}},
-	{planted: "cosines and sines are swapped", kernel: "wq_b.decode", text: true, plant: func(e *edit) {
+	{planted: "cosines and sines are swapped", kernel: "wq_b.decode", plant: func(e *edit) {
 		cos, sin := e.named("cos"), e.named("sin")
 		cos.Args[0], sin.Args[0] = sin.Args[0], cos.Args[0]
 		e.moveBehind(cos, cos.Args[0].Def)

@@ -6,7 +6,7 @@ import (
 )
 
 var routingFaults = []fault{
-	{planted: "of equal experts the later one is chosen", kernel: "experts_w1_w3.decode", variation: Duplicates, text: true, plant: func(e *edit) {
+	{planted: "of equal experts the later one is chosen", kernel: "experts_w1_w3.decode", variation: Duplicates, plant: func(e *edit) {
 		for _, id := range e.all(func(op *tile.Op) bool { return len(op.Results) == 1 && op.Results[0].Name == "id" }) {
 			id.Code = tile.Max
 			id.Args[0].Def.Args[2].Def.Int = -1
@@ -50,7 +50,7 @@ var routingFaults = []fault{
 }
 
 var stateFaults = []fault{
-	{planted: "the key goes into the ring a slot too late", kernel: "wq_b.decode", text: true, plant: func(e *edit) { e.shift(e.stores("kv_cache")[0], -128) }},
+	{planted: "the key goes into the ring a slot too late", kernel: "wq_b.decode", plant: func(e *edit) { e.shift(e.stores("kv_cache")[0], -128) }},
 	{planted: "the entry goes into the cache a row too late", kernel: "wq_b_indexer.decode", plant: func(e *edit) { e.shift(e.stores("kv_cache")[0], 128) }},
 	{planted: "tokens that the window has passed are stored as well", kernel: "q_norm_kv_norm.prefill", env: ir.Env{"b": 1, "m": 300, "p": 0, "s": 131}, plant: func(e *edit) {
 		e.find("last tokens", func(op *tile.Op) bool { return op.Code == tile.Ge && len(op.Results[0].Shape) == 0 }).Args[1].Def.Args[1].Def.Int += 3
