@@ -40,10 +40,10 @@ type Answer struct {
 	Chunk      int    `json:"chunk"`
 	MaxContext int    `json:"max_context,omitempty"`
 	Device     Device `json:"device"`
-	Legal      []int  `json:"legal_degrees"`
+	Legal      []int  `json:"legal_degrees"` // with any of the policies
 	Rows       []Row  `json:"rows"`
-	// Best is the index in Rows of what to build: the fewest cards that fit, of their policies the quickest. -1 if
-	// nothing fits.
+	// Best is the index in Rows of what to build: the fewest cards that fit, of their policies the quickest that computes
+	// what the official code does, if there is one. -1 if nothing fits.
 	Best int `json:"best"`
 	// Fewest is the smallest legal number of cards that fits with any of the policies, whether it was asked for or
 	// not; 0 if there is none, or the device is unknown.
@@ -92,18 +92,9 @@ func Ask(q Question) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := make([][]*variant, len(policies)) // by policy and degree
-	for i, policy := range policies {
-		for _, n := range a.Legal {
-			v, err := q.variant(policy, n, a.Device)
-			if err != nil {
-				return nil, err
-			}
-			all[i] = append(all[i], v)
-			if v.row.Verdict == Fits && (a.Fewest == 0 || n < a.Fewest) {
-				a.Fewest = n
-			}
-		}
+	all, err := q.variants(a, policies) // by policy and degree
+	if err != nil {
+		return nil, err
 	}
 	for _, list := range all {
 		for _, v := range list {
@@ -130,8 +121,7 @@ func (q Question) start() (a *Answer, err error) {
 	if q.MaxContext > 0 && a.Context > q.MaxContext {
 		return nil, fmt.Errorf("context %d: the model's configuration allows at most %d positions", a.Context, q.MaxContext)
 	}
-	a.Legal, err = q.degrees()
-	return a, err
+	return a, nil
 }
 
 // policies are those to look at, in the order of targets.Policies.
@@ -175,11 +165,19 @@ func device(t targets.Target) Device {
 // choose finds the row to build. Without a device that is known it is the first.
 func (a *Answer) choose() {
 	for i, r := range a.Rows {
-		if r.Verdict == TooMuch {
-			continue
-		}
-		if a.Best < 0 || r.Cards < a.Rows[a.Best].Cards || r.Cards == a.Rows[a.Best].Cards && r.Seconds < a.Rows[a.Best].Seconds {
+		if r.Verdict != TooMuch && (a.Best < 0 || r.better(a.Rows[a.Best])) {
 			a.Best = i
 		}
 	}
+}
+
+// better goes by cards, then by whether the numbers stay those of the official code, then by time.
+func (r Row) better(o Row) bool {
+	switch {
+	case r.Cards != o.Cards:
+		return r.Cards < o.Cards
+	case r.Policy.QuantisesActivations() != o.Policy.QuantisesActivations():
+		return r.Policy.QuantisesActivations()
+	}
+	return r.Seconds < o.Seconds
 }

@@ -2,9 +2,9 @@ package fit
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 
-	"flagc/internal/diag"
 	"flagc/ir"
 	"flagc/passes"
 	"flagc/targets"
@@ -14,6 +14,39 @@ import (
 type variant struct {
 	module *ir.Module
 	row    Row
+}
+
+// variants lowers the model for every policy and every degree that is legal with it.
+func (q Question) variants(a *Answer, policies []targets.Policy) ([][]*variant, error) {
+	degrees, err := q.degrees(policies)
+	if err != nil {
+		return nil, err
+	}
+	all := make([][]*variant, len(policies))
+	err = each(policies, func(i int, policy targets.Policy) error {
+		for _, n := range legal(degrees[i]) {
+			v, err := q.variant(policy, n, a.Device)
+			if err != nil {
+				return err
+			}
+			all[i] = append(all[i], v)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, list := range all {
+		for _, v := range list {
+			a.Legal = append(a.Legal, v.row.Cards)
+			if v.row.Verdict == Fits && (a.Fewest == 0 || v.row.Cards < a.Fewest) {
+				a.Fewest = v.row.Cards
+			}
+		}
+	}
+	slices.Sort(a.Legal)
+	a.Legal = slices.Compact(a.Legal)
+	return all, nil
 }
 
 func (q Question) variant(policy targets.Policy, cards int, d Device) (*variant, error) {
@@ -118,39 +151,4 @@ func (v *variant) changes(q Question, a *Answer, all [][]*variant) ([]string, er
 		}
 	}
 	return append(out, more...), nil
-}
-
-// degrees lists the legal numbers of cards, and refuses one that is asked for and not legal: every reason, and the
-// nearest that are.
-func (q Question) degrees() ([]int, error) {
-	if q.Cards < 0 || q.Cards > MaxCards {
-		return nil, fmt.Errorf("%d cards: expected 1 to %d", q.Cards, MaxCards)
-	}
-	var legal []int
-	all := passes.Degrees(q.Model, q.Options, MaxCards)
-	for _, d := range all {
-		if d.Legal {
-			legal = append(legal, d.TP)
-		}
-	}
-	if q.Cards == 0 || all[q.Cards-1].Legal {
-		return legal, nil
-	}
-	d := diag.New(diag.Span{}, "shard1", "%s cannot be split over %d cards", q.Model.Name, q.Cards)
-	for _, r := range all[q.Cards-1].Reasons {
-		d = d.WithNote(diag.Span{}, "%s: %s", r.Weight, r)
-	}
-	return nil, d.WithHelp("legal next to it: %s", nearest(legal, q.Cards))
-}
-
-// nearest names the legal degrees on both sides of n.
-func nearest(legal []int, n int) string {
-	i := sort.SearchInts(legal, n)
-	switch {
-	case i == len(legal):
-		return fmt.Sprint(legal[i-1])
-	case i == 0:
-		return fmt.Sprint(legal[0])
-	}
-	return fmt.Sprintf("%d and %d", legal[i-1], legal[i])
 }

@@ -60,22 +60,21 @@ func (c *counter) function(f *ir.Func) (*counts, error) {
 		return n, nil
 	}
 	n := newCounts()
-	var meeting meeting
+	var meeting ir.Meeting
 	for _, in := range f.Body {
+		if meeting.Begins(in) {
+			n.meetings++
+		}
 		if in.Callee != nil {
 			callee, err := c.function(in.Callee)
 			if err != nil {
 				return nil, err
 			}
 			n.add(callee)
-			meeting.end()
 			continue
 		}
 		if err := c.instr(n, in); err != nil {
 			return nil, err
-		}
-		if meeting.begins(in) {
-			n.meetings++
 		}
 	}
 	c.funcs[f] = n
@@ -218,32 +217,4 @@ func (c *counter) moves(in *ir.Instr) (float64, error) {
 		return float64(bytes) * (n - 1) / n, err
 	}
 	return float64(bytes) * 2 * (n - 1) / n, err
-}
-
-// meeting is a run of collectives over the same ranks with nothing but views between them.
-type meeting struct {
-	over string
-	open bool
-	came map[*ir.Value]bool
-}
-
-func (m *meeting) end() { *m = meeting{} }
-
-// begins reports whether the instruction is a collective that cannot be part of the one before it: over other ranks, or
-// of a value that the one before yields.
-func (m *meeting) begins(in *ir.Instr) bool {
-	if in.Op.Class == ir.View {
-		return false
-	}
-	if in.Op.Class != ir.Collective {
-		m.end()
-		return false
-	}
-	over := in.Attrs.Str("over")
-	begins := !m.open || m.over != over || m.came[in.Args[0].Root()]
-	if begins {
-		*m = meeting{over: over, open: true, came: map[*ir.Value]bool{}}
-	}
-	m.came[in.Results[0]] = true
-	return begins
 }

@@ -24,6 +24,7 @@ type EntryLaunches struct {
 	Mode        ir.Mode `json:"mode"`
 	Launches    int     `json:"launches"`
 	Collectives int     `json:"collectives"`
+	MetPerLayer float64 `json:"collectives_per_layer"`
 	Layers      int     `json:"layers"`             // calls of layers
 	PerLayer    float64 `json:"launches_per_layer"` // on average over them; 0 without layers
 }
@@ -44,6 +45,7 @@ func CountLaunches(m *ir.Module) Launches {
 		e.add(f, own)
 		if e.Layers > 0 {
 			e.PerLayer = float64(e.Launches-own[f].Launches) / float64(e.Layers)
+			e.MetPerLayer = float64(e.Collectives-own[f].Collectives) / float64(e.Layers)
 		}
 		out.Entries = append(out.Entries, e)
 	}
@@ -67,18 +69,12 @@ func (e *EntryLaunches) add(f *ir.Func, own map[*ir.Func]FunctionLaunches) {
 
 func countFunction(f *ir.Func) FunctionLaunches {
 	n := FunctionLaunches{Function: f.FullName(), Mode: f.Mode, Instances: len(f.Params.Instances)}
-	var run []*ir.Instr // collectives side by side
+	var meeting ir.Meeting
 	for _, in := range f.Body {
+		if meeting.Begins(in) {
+			n.Collectives++
+		}
 		switch {
-		case in.Op != nil && in.Op.Class == ir.Collective:
-			if !joins(run, in) {
-				n.Collectives++
-				run = nil
-			}
-			run = append(run, in)
-			continue
-		case isView(in):
-			continue
 		case in.Kernel != nil:
 			n.Launches++
 			for _, op := range in.Kernel.Body {
@@ -86,30 +82,10 @@ func countFunction(f *ir.Func) FunctionLaunches {
 					n.Ops++
 				}
 			}
-		case in.Op != nil:
+		case !isBarrier(in) && !isView(in):
 			n.Launches++
 			n.Ops++
 		}
-		run = nil
 	}
 	return n
-}
-
-// joins reports whether a collective can be one with those that stand before it: the same ranks meet, and it needs
-// none of their results.
-func joins(run []*ir.Instr, in *ir.Instr) bool {
-	if len(run) == 0 || run[0].Attrs.Str("over") != in.Attrs.Str("over") {
-		return false
-	}
-	for _, a := range in.Args {
-		for a != nil && a.Def != nil && isView(a.Def) {
-			a = a.Def.Args[0]
-		}
-		for _, before := range run {
-			if a != nil && a.Def == before {
-				return false
-			}
-		}
-	}
-	return true
 }

@@ -2,6 +2,9 @@ package passes
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"flagc/internal/diag"
 	"flagc/ir"
@@ -27,12 +30,21 @@ func lowerPrecision(m *ir.Module, opts Options) error {
 	if err := rule.tears(m); err != nil {
 		return err
 	}
+	spared, err := keptInFP4(m, opts.KeepFP4)
+	if err != nil {
+		return err
+	}
 	stored := map[*ir.Weight]ir.Elem{}
 	for _, set := range m.Params {
 		for _, w := range set.Weights {
 			stored[w] = w.Value.Type.Elem
-			rule.store(w)
+			if !spared[w] {
+				rule.store(w)
+			}
 		}
+	}
+	if len(spared) > 0 && rule.product == "" && rule.fp4 != fp4 {
+		rule.product = rule.fp4.DType.String()
 	}
 	for _, f := range m.Funcs {
 		for _, in := range f.Body {
@@ -47,6 +59,27 @@ func lowerPrecision(m *ir.Module, opts Options) error {
 	}
 	rememberEncodings(m, stored)
 	return nil
+}
+
+// keptInFP4 finds weights by their sets and names.
+func keptInFP4(m *ir.Module, names []string) (map[*ir.Weight]bool, error) {
+	found := map[*ir.Weight]bool{}
+	known := map[string]*ir.Weight{}
+	for _, set := range m.Params {
+		for _, w := range set.Weights {
+			if w.Value.Type.Elem == fp4 {
+				known[set.Name+"."+w.Value.Name] = w
+			}
+		}
+	}
+	for _, name := range names {
+		w := known[name]
+		if w == nil {
+			return nil, fmt.Errorf("%s is no weight in FP4; there are %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+		}
+		found[w] = true
+	}
+	return found, nil
 }
 
 // policy says what becomes of the two quantised encodings of a checkpoint.

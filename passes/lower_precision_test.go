@@ -132,3 +132,18 @@ func TestUnquantisedActivationsAreSoEverywhere(t *testing.T) {
 		require.NotContains(t, m.String(), "act_quant")
 	}
 }
+
+// TestWeightsThatStayInFP4 spares one weight from each policy: it is kept as it is stored, and widened in the product to
+// what the others are.
+func TestWeightsThatStayInFP4(t *testing.T) {
+	for policy, compute := range map[targets.Policy]string{targets.PolicyFP8: "fp8", targets.PolicyBF16: "bf16", targets.PolicyW4A16: "bf16"} {
+		m := parse(t)
+		opts := passes.Options{Target: targets.CPU, Precision: policy, KeepFP4: []string{"main.experts.w1"}}
+		_, err := passes.Run(m, opts, "lower-precision")
+		require.NoError(t, err)
+		require.Contains(t, m.String(), "weight experts.w1: fp4<1x32>[E, F, D] from \"experts.*.w1.weight\"\n")
+		require.Contains(t, m.String(), `$experts.w1 {compute="`+compute+`"}`)
+	}
+	_, err := passes.Run(parse(t), passes.Options{Target: targets.CPU, KeepFP4: []string{"main.gate"}}, "lower-precision")
+	require.ErrorContains(t, err, "main.gate is no weight in FP4; there are main.experts.w1")
+}

@@ -29,6 +29,10 @@ type Options struct {
 	// Official lays weights out as the official converter does: what is multiplied with unquantised activations is
 	// kept in BF16, a pair of projections (the shared expert) is whole on every rank, scoring heads are split.
 	Official bool
+	// KeepFP4 are weights that stay in FP4 whatever the policy does with it, each as "set.weight": kernels widen them.
+	KeepFP4 []string
+	// Chosen, unless nil, is where shard notes the layout that it took.
+	Chosen *Layout
 
 	// What memory is planned for; 0 means DefaultBatch, DefaultContext and DefaultChunk.
 	Batch   int // sequences at once

@@ -12,8 +12,13 @@ import (
 // candidate if everything that is made of it keeps it until an op sums over it (see path). Of the layouts that
 // are legal, the cheapest is taken. The module becomes the program of one rank, the same on all.
 func shard(m *ir.Module, opts Options) error {
-	if opts.TP < 2 || m.Mesh != nil {
+	if opts.TP < 2 || m.Mesh.Ranks() == opts.TP {
 		return nil
+	}
+	if m.Mesh != nil {
+		d := diag.New(diag.Span{File: m.Source}, "shard2", "the module is the program of one of %d ranks already (mesh %s), not of %d",
+			m.Mesh.Ranks(), m.Mesh, opts.TP)
+		return &diag.Errors{Items: []*diag.Diagnostic{d.WithHelp("split it from before shard")}}
 	}
 	if opts.Official {
 		opts.Pairs, opts.Scores = Whole, Split
@@ -25,6 +30,9 @@ func shard(m *ir.Module, opts Options) error {
 	best, err := cheapest(m, layouts, opts)
 	if err != nil {
 		return err
+	}
+	if opts.Chosen != nil {
+		*opts.Chosen = best.layout
 	}
 	return best.sharder(m, opts.TP).module()
 }
@@ -145,7 +153,7 @@ type candidate struct {
 	weight *ir.Weight
 	key    string // of the weight, the same in copies of the module
 	kind   kind
-	found  []string           // what is against this number of ranks
+	found  []Reason           // what is against this number of ranks
 	passes map[*ir.Instr]bool // what its axis passes, or ends in
 }
 
@@ -163,7 +171,7 @@ func (s *sharder) round() []candidate {
 			if len(v.Type.Dims) == 0 || len(s.uses[v]) == 0 || s.grid != nil && sameAxis(v.Type.Dims[0], *s.grid) {
 				continue // an axis of the grid is split with what it is multiplied with
 			}
-			p := &path{sharder: s, passes: map[*ir.Instr]bool{}}
+			p := &path{sharder: s, weight: w, passes: map[*ir.Instr]bool{}}
 			if p.value(v, place{}) {
 				p.stored(w, 0, "")
 				out = append(out, candidate{w, set.Name + "$" + v.Name, p.kind, p.found, p.passes})
@@ -177,7 +185,7 @@ func sameAxis(a, b ir.Dim) bool { return a.Name == b.Name && a.Size.Equal(b.Size
 
 // Reason says why a model cannot be split over a number of ranks.
 type Reason struct {
-	Weight string `json:"weight"`           // the first weight that meets it
+	Weight string `json:"weight"`           // the first that meets it
 	Layout string `json:"layout,omitempty"` // where it stands against one layout alone
 	Text   string `json:"reason"`
 	at     diag.Span

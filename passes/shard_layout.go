@@ -123,8 +123,7 @@ func (s *sharder) reasons(found []candidate, l Layout) []Reason {
 		if !l.splits(c.kind) {
 			continue
 		}
-		for _, text := range c.found {
-			r := Reason{Weight: c.weight.Value.Name, Text: text, at: c.weight.Value.Span}
+		for _, r := range c.found {
 			if s.grid != nil {
 				r.Layout = string(l.Groups)
 			}

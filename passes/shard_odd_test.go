@@ -151,3 +151,22 @@ func TestPartsHoldWholeBlocksOfWhatIsKept(t *testing.T) {
 	_, err = passes.Run(n, opts, "shard")
 	require.ErrorContains(t, err, "a part of w1 has 64 of 128 rows, no multiple of its scale block of 128")
 }
+
+// TestShardRefusesAnotherNumberOfRanks holds that a rank's program is not split again: with its own number of ranks, or
+// none, nothing changes.
+func TestShardRefusesAnotherNumberOfRanks(t *testing.T) {
+	m := elaborate(t, "deepseek-v4-nano")
+	_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: 4}, "shard")
+	require.NoError(t, err)
+	pass, _ := passes.Find("shard")
+	before := m.String()
+	for _, tp := range []int{0, 1, 4, 8} {
+		_, err := passes.Apply(m, passes.Options{Target: targets.CPU, TP: tp}, []passes.Pass{pass})
+		if tp == 8 {
+			require.ErrorContains(t, err, "the program of one of 4 ranks already (mesh tp=4), not of 8")
+		} else {
+			require.NoError(t, err)
+		}
+		require.Equal(t, before, m.String())
+	}
+}

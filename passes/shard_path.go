@@ -11,7 +11,8 @@ import (
 // path follows one axis from a weight through everything that is made of it.
 type path struct {
 	*sharder
-	found    []string // reasons against it
+	weight   *ir.Weight
+	found    []Reason // against it
 	anchored bool     // it passed a product of two values, such as attention
 	kind     kind
 	passes   map[*ir.Instr]bool
@@ -27,9 +28,9 @@ type place struct {
 
 // value reports whether the axis at a place of v can stay split wherever v is used.
 func (p *path) value(v *ir.Value, at place) bool {
-	p.divides(v.Type.Dims[at.axis], at.over)
+	p.divides(p.maker(v), v.Type.Dims[at.axis], at.over)
 	if at.lanes {
-		p.divides(v.Type.Dims[at.axis+1], lane)
+		p.divides(p.maker(v), v.Type.Dims[at.axis+1], lane)
 	}
 	for _, u := range p.uses[v] {
 		switch {
@@ -44,17 +45,48 @@ func (p *path) value(v *ir.Value, at place) bool {
 	return len(p.uses[v]) > 0
 }
 
-func (p *path) divides(d ir.Dim, over string) {
-	if k, ok := d.Size.IsConst(); ok && k%p.parts(over) != 0 {
-		p.reason("axis %s = %d is not a multiple of %d", d.Name, k, p.parts(over))
+// maker is the weight that v is a product with, the path's own if there is none.
+func (p *path) maker(v *ir.Value) *ir.Weight {
+	if v.Def != nil {
+		for _, a := range v.Def.Args {
+			if w := p.of[a]; w != nil && len(a.Type.Dims) > 1 {
+				return w
+			}
+		}
+	}
+	return p.weight
+}
+
+// divides demands equal parts. What is against them is said of w if that has the axis and the path's own weight lacks it.
+func (p *path) divides(w *ir.Weight, d ir.Dim, over string) {
+	k, ok := d.Size.IsConst()
+	if !ok || k%p.parts(over) == 0 {
+		return
+	}
+	if hasAxis(p.weight, d) || !hasAxis(w, d) {
+		w = p.weight
+	}
+	r := reason(w, "axis %s = %d is not a multiple of %d", d.Name, k, p.parts(over))
+	i := slices.IndexFunc(p.found, func(have Reason) bool { return have.Text == r.Text })
+	switch {
+	case i < 0:
+		p.found = append(p.found, r)
+	case w != p.weight:
+		p.found[i] = r
 	}
 }
 
-func (p *path) reason(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	if !slices.Contains(p.found, text) {
-		p.found = append(p.found, text)
-	}
+func hasAxis(w *ir.Weight, d ir.Dim) bool {
+	return slices.ContainsFunc(w.Value.Type.Dims, func(o ir.Dim) bool { return o.Name == d.Name })
+}
+
+// reason notes what is against the axis, once.
+func (p *path) reason(w *ir.Weight, format string, args ...any) {
+	p.found = merge(p.found, []Reason{reason(w, format, args...)})
+}
+
+func reason(w *ir.Weight, format string, args ...any) Reason {
+	return Reason{Weight: w.Value.Name, Text: fmt.Sprintf(format, args...), at: w.Value.Span}
 }
 
 // through follows an axis of one operand through an instruction.
@@ -139,6 +171,7 @@ func (p *path) partners(in *ir.Instr, operand int, letter, name, over string) {
 		}
 		for axis, l := range in.Letters(i) {
 			if l == letter && a.Type.Dims[axis].Name == name {
+				p.divides(p.of[a], a.Type.Dims[axis], over)
 				p.stored(p.of[a], axis, over)
 			}
 		}
@@ -149,8 +182,8 @@ func (p *path) partners(in *ir.Instr, operand int, letter, name, over string) {
 func (p *path) block(v *ir.Value, axis, block int, over string) {
 	n := p.parts(over)
 	if k, ok := v.Type.Dims[axis].Size.IsConst(); ok && k%n == 0 && k/n%block != 0 {
-		p.reason("a part of axis %s = %d has %d elements, no multiple of the activation block of %d", v.Type.Dims[axis].Name, k,
-			k/n, block)
+		p.reason(p.weight, "a part of axis %s = %d has %d elements, no multiple of the activation block of %d",
+			v.Type.Dims[axis].Name, k, k/n, block)
 	}
 }
 
@@ -229,10 +262,13 @@ func hasMatrix(in *ir.Instr) bool {
 }
 
 // stored demands that the part of a quantised weight ends where its scale blocks end: blocks of rows for an axis
-// that rows count, blocks of columns for the last. That holds for the checkpoint's blocks and for those of the encoding
-// that the weight is kept in.
+// that rows count, blocks of columns for the last. That holds for the encoding that the weight is kept in, and for the
+// checkpoint's, from which the part is made. FP8 that is kept widened can be cut anywhere: its codes are bytes, while
+// those of FP4 lie in pairs.
 func (p *path) stored(w *ir.Weight, axis int, over string) {
-	p.blocks(w, w.Encoding(), axis, over)
+	if from := w.Encoding(); from.DType != ir.FP8 || w.Value.Type.Elem.IsQuantised() {
+		p.blocks(w, from, axis, over)
+	}
 	p.blocks(w, w.Value.Type.Elem, axis, over)
 }
 
@@ -247,7 +283,7 @@ func (p *path) blocks(w *ir.Weight, elem ir.Elem, axis int, over string) {
 		what, size, block = "columns", shape[len(shape)-1], elem.Cols
 	}
 	if size%n == 0 && size/n%block != 0 { // one that does not divide at all has its reason already
-		p.reason("a part of %s has %d of %d %s, no multiple of its scale block of %d", w.Tensor, size/n, size, what, block)
+		p.reason(w, "a part of %s has %d of %d %s, no multiple of its scale block of %d", w.Tensor, size/n, size, what, block)
 	}
 }
 

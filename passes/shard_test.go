@@ -40,27 +40,32 @@ func TestShard(t *testing.T) {
 	require.Equal(t, again[0].Text, again[len(again)-1].Text)
 }
 
-// TestWeightParts holds what a rank has of each weight, against the slices of the official converter.
+// TestWeightParts holds what a rank has of each weight, against the slices of the official converter, at every degree
+// that it allows.
 func TestWeightParts(t *testing.T) {
-	m := elaborate(t, "deepseek-v4-pro")
-	_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: 16, Official: true}, "shard")
-	require.NoError(t, err)
-	split := map[string]string{}
-	for _, set := range m.Params {
-		for _, w := range set.Weights {
-			for _, d := range w.Value.Type.Dims {
-				if d.Split > 0 {
-					require.Equal(t, 16, d.Split)
-					split[w.Value.Name] = d.Name
+	for model, degrees := range map[string][]int{"deepseek-v4-flash": {2, 4, 8}, "deepseek-v4-pro": {2, 4, 8, 16}} {
+		for _, tp := range degrees {
+			m := elaborate(t, model)
+			_, err := passes.Run(m, passes.Options{Target: targets.CPU, TP: tp, Official: true}, "shard")
+			require.NoError(t, err)
+			split := map[string]string{}
+			for _, set := range m.Params {
+				for _, w := range set.Weights {
+					for _, d := range w.Value.Type.Dims {
+						if d.Split > 0 {
+							require.Equal(t, tp, d.Split)
+							split[w.Value.Name] = d.Name
+						}
+					}
 				}
 			}
+			require.Equal(t, map[string]string{
+				"embed": "V", "head": "V", "attn.wq_b": "H", "attn.attn_sink": "H", "attn.wo_a": "G", "attn.wo_b": "G*R",
+				"attn.indexer.wq_b": "I", "attn.indexer.weights_proj": "I",
+				"ffn.experts.w1": "E", "ffn.experts.w2": "E", "ffn.experts.w3": "E",
+			}, split)
 		}
 	}
-	require.Equal(t, map[string]string{
-		"embed": "V", "head": "V", "attn.wq_b": "H", "attn.attn_sink": "H", "attn.wo_a": "G", "attn.wo_b": "G*R",
-		"attn.indexer.wq_b": "I", "attn.indexer.weights_proj": "I",
-		"ffn.experts.w1": "E", "ffn.experts.w2": "E", "ffn.experts.w3": "E",
-	}, split)
 }
 
 // TestLegalDegrees holds the degrees that the models allow: up to the o-groups those of the official converter.

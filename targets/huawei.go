@@ -63,9 +63,11 @@ var Ascend910B64 = Target{
 	Index: Index{Bits: vendor(32, ascendDocs+": int64 vectors fall back to scalar code")},
 	Loads: Loads{
 		LiveMasked: code(true, "FlagDNN, ascend backend: inactive gather lanes need an address in range"),
-		FP8:        measured(false, ascendFront+": an fp8 pointer is refused"),
-		Unsigned:   vendor(false, ascendDocs+": uint8 to uint64 are neither loaded nor stored"),
-		Alignment:  vendor(Bytes(32), ascendDocs),
+		Repeats: measured(false,
+			ascendFront+": a masked load that repeats along an axis aborts, strides must not be zero"),
+		FP8:       measured(false, ascendFront+": an fp8 pointer is refused"),
+		Unsigned:  vendor(false, ascendDocs+": uint8 to uint64 are neither loaded nor stored"),
+		Alignment: vendor(Bytes(32), ascendDocs),
 	},
 	Ops: Ops{
 		FP64:  vendor(Forbidden, ascendDocs),

@@ -60,9 +60,10 @@ var H100 = Target{
 	Grid:  Grid{Max: vendor(1<<31-1, cudaLimits+", x dimension")},
 	Loads: Loads{FP8: code(true, tritonNV+", supported_fp8_dtypes from capability 89 on")},
 	Ops: Ops{
-		FP64:     vendor(Works, cudaLimits),
-		Atomics:  code(Works, tritonNV+": atomic_add becomes atom.add, also where lanes hit one address"),
-		Clusters: code(Works, tritonNV+": num_ctas above 1 from capability 90 on"),
+		FP64:       vendor(Works, cudaLimits),
+		Subnormals: measured(Works, "this project on one H100, Triton 3.6.0: FP4 codes as subnormal float32 multiplied exactly"),
+		Atomics:    code(Works, tritonNV+": atomic_add becomes atom.add, also where lanes hit one address"),
+		Clusters:   code(Works, tritonNV+": num_ctas above 1 from capability 90 on"),
 		Descriptors: code(Works,
 			tritonNV+": descriptors become copies of the tensor memory unit from sm_90 on"),
 	},

@@ -1,6 +1,10 @@
 package targets
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Policy decides, per class of weight, what it is stored as and what its products compute in.
 type Policy string
@@ -17,6 +21,14 @@ const (
 // Policies lists every policy, the one with the fewest bytes of arithmetic first.
 func Policies() []Policy {
 	return []Policy{PolicyNative, PolicyFP8, PolicyW4A8, PolicyBF16, PolicyW4A16}
+}
+
+func listed(policies []Policy) string {
+	names := make([]string, len(policies))
+	for i, p := range policies {
+		names[i] = string(p)
+	}
+	return strings.Join(names, ", ")
 }
 
 // operand is a type that a policy multiplies in.
@@ -40,12 +52,18 @@ var needs = map[Policy][]operand{
 	PolicyW4A16:  {bf16},
 }
 
+// QuantisesActivations reports whether products see quantised activations, as they do in the official code on the
+// checkpoint as it is published. The other policies compute what it does on weights that were widened to BF16.
+func (p Policy) QuantisesActivations() bool {
+	return slices.ContainsFunc(needs[p], func(o operand) bool { return o.name == fp8.name })
+}
+
 // Allows returns nil if the target computes the policy's products natively. A host that executes the model
 // itself multiplies in float32, which holds every stored type, so it takes them all.
 func (t Target) Allows(p Policy) error {
 	operands, ok := needs[p]
 	if !ok {
-		return fmt.Errorf("unknown precision policy %q: there are %v", p, Policies())
+		return fmt.Errorf("unknown precision policy %q: there are %s", p, listed(Policies()))
 	}
 	if t.Host.Executes {
 		return nil

@@ -145,6 +145,7 @@ type Index struct {
 type Loads struct {
 	OtherIgnored Known[bool]  // masked lanes hold garbage instead of `other`
 	LiveMasked   Known[bool]  // the addresses of masked lanes must be valid too
+	Repeats      Known[bool]  // lanes of one load may share addresses along an axis
 	MasksCostly  Known[bool]  // a masked load in the inner loop costs like another dot: pad instead
 	FP8          Known[bool]  // pointers to fp8 are accepted; otherwise bytes
 	Unsigned     Known[bool]  // unsigned integers can be loaded and stored
@@ -181,6 +182,7 @@ type Ops struct {
 	FP64        Known[Use]
 	Int64       Known[Use] // arithmetic and comparisons on vectors of int64
 	Divide      Known[Use] // integer division and remainder
+	Subnormals  Known[Use] // float32 below 2^-126 as operands; flushed to zero where they do not work
 	Sort        Known[Use]
 	Cumsum      Known[Use]
 	Gather      Known[Use] // loads from scattered addresses

@@ -44,7 +44,7 @@ type FromSource struct {
 
 // Names of files of a converted checkpoint beside those of tensors.
 const (
-	aboutName = "conversion.json"
+	aboutName = safetensors.ConversionName
 	planName  = "weights.json"
 	sumsName  = "SHA256SUMS"
 	readName  = "README.md"
@@ -108,11 +108,15 @@ func (c *converter) companions() error {
 		return err
 	}
 	for _, name := range copied {
+		before := len(files)
 		if err := collect(files, c.src.Dir(), name); err != nil {
 			return err
 		}
+		if len(files) == before {
+			c.result.Lacking = append(c.result.Lacking, name)
+		}
 	}
-	files[readName] = []byte(c.readme())
+	files[readName] = []byte(c.readme(config, files[configName]))
 	if c.plan.Layout == Release {
 		if files[safetensors.IndexName], err = c.plan.indexText(); err != nil {
 			return err
@@ -234,8 +238,8 @@ func (c *converter) sums(files map[string][]byte) []byte {
 	return b.Bytes()
 }
 
-// readme says what was done, for people.
-func (c *converter) readme() string {
+// readme says what was done, for people; config.json was before and is now after.
+func (c *converter) readme(before, after []byte) string {
 	a := c.opts.About
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s, precision %s\n\n", a.Model, a.Precision)
@@ -258,6 +262,12 @@ func (c *converter) readme() string {
 	}
 	if !a.MTP {
 		b.WriteString("- the MTP block was left out, as asked\n")
+	}
+	for _, change := range changes(before, after) {
+		fmt.Fprintf(&b, "- `%s`: %s\n", configName, change)
+	}
+	if len(c.result.Lacking) > 0 {
+		fmt.Fprintf(&b, "- the source had none of these, so they are not here: %s\n", strings.Join(c.result.Lacking, ", "))
 	}
 	fmt.Fprintf(&b, "\n`%s` says where every tensor comes from, `%s` what was converted, `%s` the hash of every file\n"+
 		"(`sha256sum -c %s`). `flagc weights verify` reads everything again.\n", planName, aboutName, sumsName, sumsName)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"flagc/ir"
@@ -109,7 +110,6 @@ func (p *Plan) config(text []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	before := len(all)
 	fp4, fp8 := false, false
 	for _, it := range p.Items {
 		fp4 = fp4 || it.To.DType == ir.FP4
@@ -123,8 +123,31 @@ func (p *Plan) config(text []byte) ([]byte, error) {
 	} else if all, err = set(all, "expert_dtype", "fp4"); err != nil {
 		return nil, err
 	}
-	if len(all) == before {
-		return text, nil // nothing to correct: the very bytes
+	if corrected, err := configText(all); err != nil || len(changes(text, corrected)) > 0 {
+		return corrected, err
 	}
-	return configText(all)
+	return text, nil // nothing to correct: the very bytes
+}
+
+// changes says in which keys a configuration was corrected, in the order of their names.
+func changes(before, after []byte) (out []string) {
+	var old, now map[string]any
+	if json.Unmarshal(before, &old) != nil || json.Unmarshal(after, &now) != nil {
+		return nil // both were read before
+	}
+	for key, value := range old {
+		switch other, left := now[key]; {
+		case !left:
+			out = append(out, key+" taken out, since the files do not hold what it says")
+		case !reflect.DeepEqual(value, other):
+			out = append(out, key+" corrected to what the files hold")
+		}
+	}
+	for key := range now {
+		if _, was := old[key]; !was {
+			out = append(out, key+" added: it says what the files hold")
+		}
+	}
+	slices.Sort(out)
+	return out
 }

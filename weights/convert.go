@@ -18,6 +18,9 @@ type ConvertOptions struct {
 	Resume bool  // take up an interrupted conversion
 	About  About // what is written down about the result
 
+	// Stop, when it is closed, ends the conversion early: what is done is kept. It may be nil.
+	Stop <-chan struct{}
+
 	// Progress hears how far the work is, from one goroutine at a time; nil for nobody.
 	Progress func(Progress)
 
@@ -41,6 +44,7 @@ type Converted struct {
 	Resumed int64      `json:"resumed"` // bytes that an interrupted run had read already
 	Tiles   TileCounts `json:"tiles"`   // of FP4 recast to FP8
 	Already bool       `json:"already"` // the result was there, complete, from an earlier run
+	Lacking []string   `json:"lacking"` // files that go with weights and that the source has not
 
 	Streaming time.Duration `json:"-"` // what converting took, flushing included
 	Hashing   time.Duration `json:"-"` // what reading back for SHA256SUMS took
@@ -114,11 +118,30 @@ func (c *converter) convert() error {
 	}
 	c.opts.About.Plan = digest
 	for _, step := range steps {
-		if err := step(); err != nil || c.result.Already {
+		if c.stopped() {
+			return errInterrupted
+		}
+		err := step()
+		if errors.Is(err, errInterrupted) { // once, however many workers say so
+			return errInterrupted
+		}
+		if err != nil || c.result.Already {
 			return err
 		}
 	}
 	return nil
+}
+
+var errInterrupted = errors.New("interrupted")
+
+// stopped reports whether the conversion is to end.
+func (c *converter) stopped() bool {
+	select {
+	case <-c.opts.Stop:
+		return true
+	default:
+		return false
+	}
 }
 
 // timed measures a step.
@@ -247,6 +270,9 @@ func (c *converter) room() error {
 		need = int64(float64(need) * float64(total-c.result.Resumed) / float64(total))
 	}
 	if free, ok := c.sys.Free(c.work); ok && free < need {
+		if c.result.Resumed == 0 { // nothing was done that would be worth going on with
+			_ = os.RemoveAll(c.work)
+		}
 		return refusal{fmt.Errorf("%s needs %s of disk and %s are free: make room, or choose a folder on another disk",
 			c.dst, size(need), size(free))}
 	}

@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -36,13 +37,16 @@ func flashOf(t testing.TB, layers, experts int) string {
 	return string(text)
 }
 
+// benchExperts is how many experts each of the two layers has that BenchmarkConvert converts: 32 make 3 GB, 256 make 9.
+var benchExperts = flag.Int("experts", 32, "experts in each of the two layers of BenchmarkConvert")
+
 // BenchmarkConvert measures conversions of Flash's tensors against cp of the same bytes, both flushed to the same
 // disk, one after the other: of-cp is the share of cp's rate that converting reaches, in written bytes, and
 // hashed-of-cp that of the whole, with reading back for SHA256SUMS. anon-MB is the memory that the process has at the
 // end, mapped files not counted.
 func BenchmarkConvert(b *testing.B) {
-	const layers, experts = 2, 32 // about 3 GB
-	config := flashOf(b, layers, experts)
+	const layers = 2
+	config := flashOf(b, layers, *benchExperts)
 	dir := b.TempDir()
 	source := filepath.Join(dir, "source")
 	require.NoError(b, Make(testModule(b, []byte(config)), []byte(config), source, MakeOptions{}))

@@ -3,6 +3,7 @@ package weights
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -97,7 +98,10 @@ func (c *converter) hashFile(path string, bytes int64) (string, error) {
 	}
 	defer f.Close()
 	sum := sha256.New()
-	n, err := io.CopyBuffer(struct{ io.Writer }{sum}, io.NewSectionReader(f, 0, bytes), make([]byte, chunkBytes))
+	n, err := io.CopyBuffer(struct{ io.Writer }{sum}, stoppable{c, io.NewSectionReader(f, 0, bytes)}, make([]byte, chunkBytes))
+	if errors.Is(err, errInterrupted) {
+		return "", err
+	}
 	if err == nil && n != bytes {
 		err = fmt.Errorf("it has %d bytes of %d", n, bytes)
 	}
@@ -105,4 +109,17 @@ func (c *converter) hashFile(path string, bytes int64) (string, error) {
 		return "", fmt.Errorf("cannot read back %s: %w", strings.TrimPrefix(path, c.work), err)
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// stoppable reads until the conversion is to end.
+type stoppable struct {
+	c *converter
+	r io.Reader
+}
+
+func (s stoppable) Read(p []byte) (int, error) {
+	if s.c.stopped() {
+		return 0, errInterrupted
+	}
+	return s.r.Read(p)
 }

@@ -46,12 +46,12 @@ func (c *converter) stream() error {
 	}()
 	work, ctx := errgroup.WithContext(ctx)
 	inBytes, outBytes := c.plan.buffers()
-	limit := &limiter{rate: c.opts.Limit}
+	limit := &limiter{rate: c.opts.Limit, stop: c.opts.Stop}
 	var next atomic.Int64
 	for range jobsOrDefault(c.opts.Jobs) {
 		work.Go(func() error {
 			w := worker{converter: c, limit: limit, in: make([]byte, inBytes), out: make([]byte, outBytes)}
-			for i := int(next.Add(1)) - 1; i < len(c.units) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+			for i := int(next.Add(1)) - 1; i < len(c.units) && ctx.Err() == nil && !c.stopped(); i = int(next.Add(1)) - 1 {
 				if c.journal.done[i] {
 					continue
 				}
@@ -175,7 +175,9 @@ type worker struct {
 func (w *worker) unit(u unit) (tiles TileCounts, err error) {
 	src := u.source()
 	src.allocate(w.in)
-	w.limit.wait(int64(len(src.codes) + len(src.scales)))
+	if !w.limit.wait(int64(len(src.codes) + len(src.scales))) {
+		return tiles, errInterrupted
+	}
 	if err := w.read(u, &src); err != nil {
 		return tiles, err
 	}
@@ -320,14 +322,16 @@ func sameDestination(all []destination, d destination) int {
 
 // limiter holds a rate by letting callers wait. It is safe for concurrent use.
 type limiter struct {
-	rate int64 // bytes in a second, 0 for any
+	rate int64           // bytes in a second, 0 for any
+	stop <-chan struct{} // ends all waiting
 	mu   sync.Mutex
 	free time.Time // when the next bytes may be read
 }
 
-func (l *limiter) wait(bytes int64) {
+// wait returns when bytes may be read; false when that is not worth waiting for any more.
+func (l *limiter) wait(bytes int64) bool {
 	if l.rate <= 0 {
-		return
+		return true
 	}
 	l.mu.Lock()
 	now := time.Now()
@@ -337,5 +341,12 @@ func (l *limiter) wait(bytes int64) {
 	at := l.free
 	l.free = at.Add(time.Duration(float64(bytes) / float64(l.rate) * float64(time.Second)))
 	l.mu.Unlock()
-	time.Sleep(at.Sub(now))
+	timer := time.NewTimer(at.Sub(now))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-l.stop:
+		return false
+	}
 }

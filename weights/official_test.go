@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"flagc/internal/goldens"
+	"flagc/ir"
 	"flagc/passes"
 	"flagc/runtime/formats"
 	"flagc/runtime/safetensors"
@@ -69,22 +70,37 @@ func TestRanksHaveWhatTheOfficialConverterGives(t *testing.T) {
 		for _, mp := range []int{1, 2, 4} {
 			t.Run(fmt.Sprintf("%s/mp%d", name, mp), func(t *testing.T) {
 				g := goldens.Open(t, name)
-				m := g.Module(t, nil)
-				_, err := passes.Run(m, passes.Options{Target: targets.CPU, Precision: targets.PolicyNative, TP: mp, Official: true}, "")
-				require.NoError(t, err)
-				src, err := safetensors.OpenCheckpoint(g.Checkpoint)
-				require.NoError(t, err)
-				defer src.Close()
-				plan, err := weights.NewPlan(m, weights.Ranks)
-				require.NoError(t, err)
-				dst := filepath.Join(t.TempDir(), "ranks")
-				_, err = weights.Convert(plan, src, dst, weights.ConvertOptions{About: weights.About{TP: mp, MTP: true}})
-				require.NoError(t, err)
-				for r := range mp {
-					requireOfficial(t, src, filepath.Join(dst, weights.RankName(r, mp)), m.Names()["E"], r, mp)
-				}
+				requireOfficialRanks(t, g.Module(t, nil), g.Checkpoint, mp)
 			})
 		}
+	}
+}
+
+// TestEightRanksHaveWhatTheOfficialConverterGives does the same for eight ranks, on made weights with as many o-groups.
+func TestEightRanksHaveWhatTheOfficialConverterGives(t *testing.T) {
+	_, four := goldens.Builtin(t, "deepseek-v4-nano")
+	eightGroups := strings.Replace(four, `"o_groups": 4`, `"o_groups": 8`, 1)
+	require.NotEqual(t, four, eightGroups)
+	m := goldens.Elaborate(t, eightGroups, nil)
+	dir := filepath.Join(t.TempDir(), "made")
+	require.NoError(t, weights.Make(m, []byte(eightGroups), dir, weights.MakeOptions{Seed: 5}))
+	requireOfficialRanks(t, m, dir, 8)
+}
+
+// requireOfficialRanks converts a checkpoint for mp ranks in the official layout and compares each rank's file.
+func requireOfficialRanks(t *testing.T, m *ir.Module, checkpoint string, mp int) {
+	_, err := passes.Run(m, passes.Options{Target: targets.CPU, Precision: targets.PolicyNative, TP: mp, Official: true}, "")
+	require.NoError(t, err)
+	src, err := safetensors.OpenCheckpoint(checkpoint)
+	require.NoError(t, err)
+	defer src.Close()
+	plan, err := weights.NewPlan(m, weights.Ranks)
+	require.NoError(t, err)
+	dst := filepath.Join(t.TempDir(), "ranks")
+	_, err = weights.Convert(plan, src, dst, weights.ConvertOptions{About: weights.About{TP: mp, MTP: true}})
+	require.NoError(t, err)
+	for r := range mp {
+		requireOfficial(t, src, filepath.Join(dst, safetensors.RankName(r, mp)), m.Names()["E"], r, mp)
 	}
 }
 

@@ -214,7 +214,7 @@ func (it *Item) localShape() []int {
 	return shape
 }
 
-// fits refuses parts that would cut a scale block, or a pair of FP4 codes.
+// fits refuses parts that would cut a scale block, or a pair of FP4 codes. FP8 that becomes plain can be cut anywhere.
 func (it *Item) fits(whole, local []int) error {
 	for _, elem := range []ir.Elem{it.From, it.To} {
 		if !elem.IsQuantised() {
@@ -227,7 +227,8 @@ func (it *Item) fits(whole, local []int) error {
 			return fmt.Errorf("fp4 codes lie in pairs, so rows have an even length; they have %d", local[1])
 		}
 		for i, block := range []int{elem.Rows, elem.Cols} {
-			if cut := [...]Cut{it.Rows, it.Cols}[i]; cut.Parts > 1 && local[i]%block != 0 {
+			anywhere := elem.DType == ir.FP8 && !it.To.IsQuantised()
+			if cut := [...]Cut{it.Rows, it.Cols}[i]; cut.Parts > 1 && local[i]%block != 0 && !anywhere {
 				return fmt.Errorf("a part has %d of %d %s, no multiple of the scale block of %d in %s",
 					local[i], whole[i], [...]string{"rows", "columns"}[i], block, elem)
 			}
@@ -255,7 +256,7 @@ func parts(l layout, instance string) []Part {
 func (p *Plan) divide() {
 	if p.Layout == Ranks {
 		for r := range p.Ranks() {
-			p.Files = append(p.Files, PlanFile{Name: RankName(r, p.Ranks()), Rank: r})
+			p.Files = append(p.Files, PlanFile{Name: safetensors.RankName(r, p.Ranks()), Rank: r})
 		}
 		return
 	}
@@ -272,11 +273,6 @@ func (p *Plan) divide() {
 	for i := range places {
 		p.Files = append(p.Files, PlanFile{Name: shardName(i, len(places), false)})
 	}
-}
-
-// RankName is the file of one rank's tensors.
-func RankName(rank, ranks int) string {
-	return fmt.Sprintf("rank-%05d-of-%05d.safetensors", rank, ranks)
 }
 
 const (
@@ -362,6 +358,7 @@ func (p *Plan) metadata(f int) map[string]string {
 	if p.Layout == Release {
 		return map[string]string{"format": "pt"}
 	}
-	return map[string]string{"format": "flagc", "mesh": p.Mesh.String(), "model": p.Model,
-		"rank": strconv.Itoa(p.Files[f].Rank), "ranks": strconv.Itoa(p.Ranks())}
+	about := safetensors.RankMetadata(p.Files[f].Rank, p.Ranks(), p.Mesh.String())
+	about["model"] = p.Model
+	return about
 }

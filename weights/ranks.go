@@ -40,6 +40,9 @@ func OpenRanks(plan *Plan, dir string) (*RankFiles, error) {
 			return nil, errors.Join(err, r.Close())
 		}
 		r.files = append(r.files, file)
+		if err := file.CheckRank(f.Rank, plan.Ranks(), plan.Mesh.String()); err != nil {
+			return nil, errors.Join(err, r.Close())
+		}
 		if err := r.check(i); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", file.Path(), err), r.Close())
 		}

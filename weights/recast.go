@@ -1,8 +1,11 @@
 package weights
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+
+	"golang.org/x/sync/errgroup"
 
 	"flagc/ir"
 	"flagc/runtime/formats"
@@ -33,6 +36,55 @@ func proveConversion(w *ir.Weight, found []safetensors.Tensor) error {
 		return nil
 	}
 	return fmt.Errorf("weight %s: no conversion from %s to %s is known to be exact", w.Value.Name, from, to)
+}
+
+// InexactWeight is a weight that a conversion cannot take exactly.
+type InexactWeight struct {
+	Weight string // its set and name
+	Reason error  // of the first of its tensors
+}
+
+// Inexact proves the conversions of all FP4 weights of a module that passes have given encodings, and lists those that
+// are not exact in some layer. It reads their scales, and codes only where scales lie far apart.
+func Inexact(m *ir.Module, c *safetensors.Checkpoint) (out []InexactWeight, err error) {
+	for _, set := range m.Params {
+		for _, w := range set.Weights {
+			if w.From.DType != ir.FP4 {
+				continue
+			}
+			found := make([]error, len(set.Instances))
+			var group errgroup.Group
+			group.SetLimit(jobsOrDefault(0))
+			for i, instance := range set.Instances {
+				group.Go(func() error {
+					tensors, err := storedTensors(w, instance, c)
+					if err == nil {
+						found[i] = proveConversion(w, tensors)
+					}
+					return err
+				})
+			}
+			if err := group.Wait(); err != nil {
+				return nil, err
+			}
+			if reason := cmp.Or(found...); reason != nil {
+				out = append(out, InexactWeight{set.Name + "." + w.Value.Name, reason})
+			}
+		}
+	}
+	return out, nil
+}
+
+// storedTensors are a weight's tensors at a place, those of each index one behind the other.
+func storedTensors(w *ir.Weight, instance string, c *safetensors.Checkpoint) (out []safetensors.Tensor, err error) {
+	for index := range w.Count() {
+		found, err := find(c.Tensor, parts(layoutOf(w, w.Encoding(), w.Stored()), instance), index, c.Dir())
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, found...)
+	}
+	return out, nil
 }
 
 // The scale bytes for which code × 2^(byte-127) fits bf16 for every code (spec v4_checkpoint §8).

@@ -52,16 +52,12 @@ func checkValues(e Tensor, t safetensors.Tensor) *diag.Diagnostic {
 			return badValue(t, at, fmt.Sprintf("code 0x%02X, which means NaN", t.Data[at]))
 		}
 	case "BF16":
-		for i := 0; i+2 <= len(t.Data); i += 2 {
-			if binary.LittleEndian.Uint16(t.Data[i:])&0x7F80 == 0x7F80 {
-				return badValue(t, i/2, "not a finite number")
-			}
+		if at := firstInfinite(t.Data, 2, 0x7F80_7F80_7F80_7F80); at >= 0 {
+			return badValue(t, at, "not a finite number")
 		}
 	case "F32":
-		for i := 0; i+4 <= len(t.Data); i += 4 {
-			if binary.LittleEndian.Uint32(t.Data[i:])&0x7F800000 == 0x7F800000 {
-				return badValue(t, i/4, "not a finite number")
-			}
+		if at := firstInfinite(t.Data, 4, 0x7F80_0000_7F80_0000); at >= 0 {
+			return badValue(t, at, "not a finite number")
 		}
 	case "I64", "I32":
 		return checkTable(e, t)
@@ -86,6 +82,32 @@ func firstNaN(codes []byte) int {
 		return negative
 	}
 	return at
+}
+
+// firstInfinite is the index of the first number of width bytes that is infinite or NaN, whose exponent is all ones, or
+// -1. It looks at eight bytes at a time: exponent holds the exponents of all numbers in a word, and adding its lowest
+// bits carries into a number's sign where its exponent is all ones, and into nothing else.
+func firstInfinite(data []byte, width int, exponent uint64) int {
+	signs := uint64(1) << (8*width - 1)
+	for n := 2 * width; n <= 8; n *= 2 {
+		signs |= signs << (4 * n)
+	}
+	lowest := exponent &^ (exponent << 1)
+	word := func(i int) uint64 {
+		return (binary.LittleEndian.Uint64(data[i:])&exponent + lowest) & signs
+	}
+	i := 0
+	for i+8 <= len(data) && word(i) == 0 {
+		i += 8
+	}
+	for ; i+width <= len(data); i += width {
+		var last [8]byte
+		copy(last[:], data[i:i+width])
+		if (binary.LittleEndian.Uint64(last[:])&exponent+lowest)&signs&(1<<(8*width)-1) != 0 {
+			return i / width
+		}
+	}
+	return -1
 }
 
 // badValue says which element is wrong, by its indices.

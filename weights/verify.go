@@ -298,9 +298,11 @@ func (it *Item) equal(mine, source []safetensors.Tensor, top, left int) error {
 	rows, height := bands(mine[0], it.To)
 	for from := 0; from < rows; from += height {
 		to := min(from+height, rows)
+		first := (top + from) / max(1, it.From.Rows) * max(1, it.From.Rows) // where a row of scales begins
 		got := widen(it.To, band(mine, it.To, from, to))
-		want := widen(it.From, band(source, it.From, top+from, top+to))
-		cols, whole := len(got)/(to-from), len(want)/(to-from)
+		want := widen(it.From, band(source, it.From, first, top+to))
+		cols, whole := len(got)/(to-from), len(want)/(top+to-first)
+		want = want[(top+from-first)*whole:]
 		for i, x := range got {
 			r, c := i/cols, i%cols
 			if y := want[r*whole+left+c]; x != y {

@@ -179,43 +179,26 @@ func swapIn(tmp, out string) error {
 	return os.RemoveAll(old)
 }
 
-// stored refuses what programs cannot do yet: weights that are not read as the checkpoint stores them, since the
-// program maps the checkpoint's own files.
-func stored(m *model) error {
-	for _, set := range m.module.Params {
-		for _, w := range set.Weights {
-			if w.From != (ir.Elem{}) {
-				return fmt.Errorf("cannot build for precision %s: programs read the checkpoint as it is stored, and %s would "+
-					"have to be converted from %s to %s first; native and w4a8 build, ir and eval take every policy",
-					m.opts.Precision, w.Value.Name, w.From, w.Value.Type.Elem)
-			}
-		}
-	}
-	return nil
-}
-
 // buildFiles makes the content of a build.
 func buildFiles(m *model) (map[string][]byte, *buildInfo, error) {
 	stages, err := m.stages("")
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := stored(m); err != nil {
-		return nil, nil, err
-	}
-	host, err := gohost.Generate(m.module, gohost.Options{Target: m.opts.Target.Name})
+	files := map[string][]byte{}
+	takes, err := m.takes(files)
 	if err != nil {
 		return nil, nil, err
 	}
-	files := map[string][]byte{}
+	host, err := gohost.Generate(m.module, gohost.Options{Target: m.opts.Target.Name, Weights: takes})
+	if err != nil {
+		return nil, nil, err
+	}
 	for name, text := range host {
 		files["host/"+name] = text
 	}
 	for i, s := range stages {
 		files[fmt.Sprintf("ir/%02d-%s.ir", i, s.Name)] = []byte(s.Text)
-	}
-	if files["weights.json"], err = weightPlan(m); err != nil {
-		return nil, nil, err
 	}
 	info := &buildInfo{Flagc: version, Target: m.opts.Target.Name, Tier: string(m.opts.Target.Tier), TP: m.opts.TP, Precision: string(m.opts.Precision),
 		Source: digestOf(m.source.Name, m.source.Text), Config: digestOf("config.json", m.config.Text),
@@ -228,13 +211,38 @@ func buildFiles(m *model) (map[string][]byte, *buildInfo, error) {
 	return files, info, nil
 }
 
-// weightPlan is weights.json: what each rank has of every tensor, as flagc weights convert --layout ranks writes it.
-func weightPlan(m *model) ([]byte, error) {
-	plan, err := weights.NewPlan(m.module, weights.Ranks)
+// takes plans the weights of a build, as flagc weights convert writes them, and says which of them its program takes.
+// weights.json is the plan of the files for ranks.
+func (m *model) takes(files map[string][]byte) (w gohost.Weights, err error) {
+	ranks, err := weights.NewPlan(m.module, weights.Ranks)
 	if err != nil {
-		return nil, err
+		return w, err
 	}
-	return plan.JSON()
+	release, err := weights.NewPlan(m.module, weights.Release)
+	if err != nil {
+		return w, err
+	}
+	if files["weights.json"], err = ranks.JSON(); err != nil {
+		return w, err
+	}
+	w = gohost.Weights{Precision: string(m.opts.Precision), Official: official(m.module), Flags: m.convertFlags()}
+	if w.Ranks, err = ranks.Digest(); err != nil {
+		return w, err
+	}
+	w.Release, err = release.Digest()
+	return w, err
+}
+
+// official reports whether a module takes the weights of the official checkpoint as they are stored.
+func official(m *ir.Module) bool {
+	for _, set := range m.Params {
+		for _, w := range set.Weights {
+			if w.From != (ir.Elem{}) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // encode is the one form of JSON files that flagc writes.

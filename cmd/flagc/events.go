@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -58,8 +59,8 @@ func (e *events) progress(p weights.Progress) {
 		_ = json.NewEncoder(e.a.out).Encode(progressEvent{"progress", p, int64(rate), left}) // the result tells of a lost output
 		return
 	}
-	line := fmt.Sprintf("%s: %d of %d bytes, %.0f MB/s, %s left, %s", p.Phase, p.Done, p.Total, rate/1e6,
-		time.Duration(left*float64(time.Second)).Round(time.Second), p.Where)
+	line := fmt.Sprintf("%s: %d of %d bytes, %.1f MB/s, %s left, %s", p.Phase, p.Done, p.Total, rate/1e6,
+		time.Duration(left*float64(time.Second)).Round(time.Second), cmp.Or(p.Where, "whole model"))
 	if p.All > 0 {
 		line += fmt.Sprintf(", %d of %d tensors", p.Tensors, p.All)
 	}

@@ -47,7 +47,7 @@ function for each kind of layer and mode. The text is complete: it can be read b
 			case diffOf != "":
 				return a.printDiff(stages)
 			case asJSON:
-				return a.printJSON(describeModule(m.module))
+				return a.printJSON(describeLowered(m.module))
 			case function != "":
 				return a.printFunction(m.module, function)
 			}
@@ -60,7 +60,7 @@ function for each kind of layer and mode. The text is complete: it can be read b
 	cmd.Flags().StringVar(&diffOf, "diff", "", "print only what this pass changes: each old line and, below it, the new one")
 	completeWith(cmd, "diff", passes.Names()[1:])
 	cmd.Flags().StringVar(&function, "func", "", "print this function only, such as block_csa.decode")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print a summary as JSON: functions, layer kinds, tensors, bytes, parameters")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a summary as JSON: functions, layer kinds, tensors, bytes, parameters, launches")
 	return cmd
 }
 
@@ -136,6 +136,21 @@ func describeModule(m *ir.Module) moduleInfo {
 			}
 		}
 		info.Kinds = append(info.Kinds, k)
+	}
+	return info
+}
+
+// loweredInfo is a module's report with what it starts on a device, where its ops are in kernels.
+type loweredInfo struct {
+	moduleInfo
+	Launches *passes.Launches `json:"launches,omitempty"`
+}
+
+func describeLowered(m *ir.Module) loweredInfo {
+	info := loweredInfo{moduleInfo: describeModule(m)}
+	if len(m.Kernels) > 0 {
+		n := passes.CountLaunches(m)
+		info.Launches = &n
 	}
 	return info
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -32,14 +33,13 @@ func runFlagc(t *testing.T, args ...string) {
 	require.NoError(t, err, string(text))
 }
 
+var killsFlag = flag.Int("kills", 10, "how many conversions TestKilledConversionsResume kills")
+
 // TestKilledConversionsResume kills converters at random moments with SIGKILL, some of them several times in a row, and
 // resumes: the bytes are always those of a conversion that nobody disturbed, and no incomplete folder ever has the
-// final name.
+// final name. With -kills 100 it does so for longer.
 func TestKilledConversionsResume(t *testing.T) {
-	kills := 100
-	if testing.Short() {
-		kills = 8
-	}
+	kills := *killsFlag
 	dir := t.TempDir()
 	src := filepath.Join(dir, "src")
 	runFlagc(t, "weights", "make", "deepseek-v4-nano", "-o", src)

@@ -32,6 +32,7 @@ type modelFlags struct {
 	shared    string
 	index     string
 	official  bool
+	keepFP4   []string
 	after     string
 }
 
@@ -67,6 +68,8 @@ func (f *modelFlags) registerLayout(cmd *cobra.Command) {
 	completeWith(cmd, "index-heads", choices)
 	cmd.Flags().BoolVar(&f.official, "official-layout", false,
 		"keep weights as the official converter does: wo_a in BF16, shared experts whole, index heads split")
+	cmd.Flags().StringSliceVar(&f.keepFP4, "keep-fp4", nil,
+		"weights that stay in FP4 whatever the policy, such as block_csa.ffn.experts.w1; weights convert --inexact keep-fp4 finds those that must")
 }
 
 // registerSizes adds what memory is planned for.
@@ -106,7 +109,9 @@ func completeWith(cmd *cobra.Command, flag string, names []string) {
 type model struct {
 	module *ir.Module
 	opts   passes.Options
-	name   string // as the user gave it
+	layout passes.Layout     // that the shard pass took
+	split  map[string]string // the flags about splits that were given
+	name   string            // as the user gave it
 	source frontend.Source
 	config frontend.Source
 }
@@ -133,7 +138,7 @@ func (a *app) load(name string, f *modelFlags, weights string) (*model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &model{m, opts, name, source, config}, nil
+	return &model{module: m, opts: opts, split: f.split(), name: name, source: source, config: config}, nil
 }
 
 // maxRanks is the largest tensor-parallel degree that is looked at.
@@ -144,7 +149,7 @@ func (f *modelFlags) options() (opts passes.Options, err error) {
 	if opts.Target, opts.Precision, err = f.machine(); err != nil {
 		return opts, err
 	}
-	opts.TP, opts.Official = f.tp, f.official
+	opts.TP, opts.Official, opts.KeepFP4 = f.tp, f.official, f.keepFP4
 	opts.Batch, opts.Context, opts.Chunk = f.batch, f.context, f.chunk
 	if opts.OGroups, err = passes.ParseGroups(f.ogroups); err != nil {
 		return opts, usageError{fmt.Errorf("--ogroups: %w", err)}
@@ -181,7 +186,9 @@ func (m *model) stages(after string) ([]passes.Stage, error) {
 			return nil, unknown("stage", after, known)
 		}
 	}
-	return passes.Run(m.module, m.opts, after)
+	opts := m.opts
+	opts.Chosen = &m.layout
+	return passes.Run(m.module, opts, after)
 }
 
 // unknown is the error for a name that is none of the known ones.

@@ -61,7 +61,7 @@ func (a *app) compileHost(build string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	compile := exec.Command(goTool, "build", "-o", binary, ".")
+	compile := exec.Command(goTool, "build", "-trimpath", "-o", binary, ".") // so that the runtime compiles once for all builds
 	compile.Dir = filepath.Join(build, "host")
 	// The program needs no module beside itself, so nothing may be looked up.
 	compile.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off", "CGO_ENABLED=0")

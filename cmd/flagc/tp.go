@@ -33,6 +33,10 @@ on every rank, the reason is listed below it.`,
 			if err != nil {
 				return err
 			}
+			// What is quantised, and so has blocks that parts may not cut, depends on the policy.
+			if _, err := passes.Run(m.module, m.opts, passes.Pipeline[0].Name); err != nil {
+				return err
+			}
 			degrees := passes.Degrees(m.module, m.opts, maxRanks)
 			if asJSON {
 				return a.printJSON(degrees)

@@ -1,13 +1,15 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
+	"os"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,6 +25,7 @@ import (
 type convertFlags struct {
 	modelFlags
 	layout  string
+	inexact string // what to do with tiles that cannot be converted exactly
 	dropMTP bool
 	jobs    int
 	json    bool
@@ -57,17 +60,11 @@ func (f *convertFlags) fileLayout() (weights.FileLayout, error) {
 	return "", usageError{unknown("layout", f.layout, names)}
 }
 
-// lowered runs the pipeline on m and plans what its weights become.
-func (f *convertFlags) lowered(m *model) (*weights.Plan, error) {
-	layout, err := f.fileLayout()
-	if err != nil {
-		return nil, err
-	}
-	if _, err := m.stages("shard"); err != nil { // later passes leave weights as they are
-		return nil, err
-	}
-	return weights.NewPlan(m.module, layout)
-}
+// What --inexact asks for.
+const (
+	refuse  = "refuse"
+	keepFP4 = "keep-fp4"
+)
 
 // withoutMTP elaborates the model anew, for a configuration without MTP blocks.
 func (m *model) withoutMTP() (*model, error) {
@@ -81,19 +78,50 @@ func (m *model) withoutMTP() (*model, error) {
 	return &n, err
 }
 
-// planned loads MODEL and plans.
+// planned loads MODEL and plans what its weights become.
 func (a *app) planned(name string, f *convertFlags, dir string) (*model, *weights.Plan, error) {
-	m, err := a.load(name, &f.modelFlags, dir)
+	layout, err := f.fileLayout()
 	if err != nil {
 		return nil, nil, err
 	}
+	m, err := a.lowered(name, f, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	plan, err := weights.NewPlan(m.module, layout)
+	return m, plan, err
+}
+
+// lowered loads MODEL and runs the passes that say what becomes of its weights.
+func (a *app) lowered(name string, f *convertFlags, dir string) (*model, error) {
+	m, err := a.load(name, &f.modelFlags, dir)
+	if err != nil {
+		return nil, err
+	}
 	if f.dropMTP {
 		if m, err = m.withoutMTP(); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	plan, err := f.lowered(m)
-	return m, plan, err
+	_, err = m.stages("shard") // later passes leave weights as they are
+	return m, err
+}
+
+// spare finds the weights that cannot be converted exactly, and lets them stay in FP4.
+func (a *app) spare(f *convertFlags, src *safetensors.Checkpoint) error {
+	m, err := a.lowered("deepseek-v4", f, src.Dir())
+	if err != nil {
+		return err
+	}
+	found, err := weights.Inexact(m.module, src)
+	if err != nil {
+		return err
+	}
+	for _, x := range found {
+		f.keepFP4 = append(f.keepFP4, x.Weight)
+		fmt.Fprintf(a.err, "note: %s stays in FP4: %v\n", x.Weight, x.Reason)
+	}
+	return nil
 }
 
 func (a *app) weightsPlan() *cobra.Command {
@@ -154,6 +182,9 @@ a crash, a full disk or a kill, --resume goes on where it ended and gives the sa
 			if err != nil {
 				return usageError{err}
 			}
+			if f.inexact != refuse && f.inexact != keepFP4 {
+				return usageError{unknown("way to treat what is inexact", f.inexact, []string{refuse, keepFP4})}
+			}
 			opts := weights.ConvertOptions{Jobs: f.jobs, Limit: rate, Resume: resume}
 			return a.convert(args[0], out, &f, opts)
 		},
@@ -162,6 +193,9 @@ a crash, a full disk or a kill, --resume goes on where it ended and gives the sa
 	cmd.Flags().StringVarP(&out, "output", "o", "", "folder to write (required)")
 	cmd.Flags().StringVar(&limit, "limit", "", "read at most this many bytes in a second, such as 500M or 2G")
 	cmd.Flags().BoolVar(&resume, "resume", false, "go on with an interrupted conversion")
+	cmd.Flags().StringVar(&f.inexact, "inexact", refuse, "FP4 that cannot be converted exactly: refuse it, or keep-fp4, which lets that weight stay "+
+		"as it is in all layers of its kind")
+	completeWith(cmd, "inexact", []string{refuse, keepFP4})
 	return cmd
 }
 
@@ -173,19 +207,28 @@ func (a *app) convert(from, to string, f *convertFlags, opts weights.ConvertOpti
 	if err != nil {
 		return err
 	}
-	m, plan, err := a.planned("deepseek-v4", f, from)
-	if err != nil {
-		return err
-	}
 	src, err := openSource(official.module, from)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
+	if f.inexact == keepFP4 {
+		if err := a.spare(f, src); err != nil {
+			return err
+		}
+	}
+	m, plan, err := a.planned("deepseek-v4", f, from)
+	if err != nil {
+		return err
+	}
 	opts.About = weights.About{Flagc: version, Target: m.opts.Target.Name, Precision: string(m.opts.Precision), TP: m.opts.TP,
-		MTP: !f.dropMTP, Flags: f.split()}
+		MTP: !f.dropMTP, Flags: m.splitFlags(plan.Layout)}
 	show := a.newEvents(f.json)
 	opts.Progress = show.progress
+	stopped, unheard := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer unheard()
+	context.AfterFunc(stopped, unheard) // a second signal ends the process at once, which is safe as well
+	opts.Stop = stopped.Done()
 	start := time.Now()
 	done, err := weights.Convert(plan, src, to, opts)
 	show.clear()
@@ -230,6 +273,9 @@ func (a *app) reportConversion(f *convertFlags, plan *weights.Plan, to string, d
 	if n := done.Tiles.Tiles(); n > 0 {
 		fmt.Fprintf(a.out, "%d tiles recast from FP4 to FP8, each proved exact (%d of them code by code)\n", n, done.Tiles.ByCode)
 	}
+	if len(done.Lacking) > 0 && plan.Layout == weights.Release {
+		fmt.Fprintf(a.err, "note: the source has no %s, so the release has none either\n", strings.Join(done.Lacking, ", "))
+	}
 	fmt.Fprintf(a.out, "next: flagc weights verify %s --against SRC\n", to)
 	return nil
 }
@@ -248,100 +294,4 @@ func parseRate(text string) (int64, error) {
 		return 0, fmt.Errorf("--limit %q: expected a number of bytes in a second, such as 500M or 2G", text)
 	}
 	return n * unit, nil
-}
-
-func (a *app) weightsVerify() *cobra.Command {
-	var against string
-	var config string
-	var sample, asJSON bool
-	cmd := &cobra.Command{
-		Use:   "verify DIR",
-		Short: "Read a checkpoint again: names, shapes, values, hashes, and against what it was converted from",
-		Long: `Holds every tensor of DIR against its config.json and conversion.json, reads every value (scales and weights are
-numbers, expert tables valid), computes the hash of every file in SHA256SUMS, and, with --against SRC, compares every
-value with the source: both are widened to float64 and must be equal.`,
-		Example: "  flagc weights verify ranks --against checkpoint\n  flagc weights verify checkpoint",
-		Args:    exactly(1, "one DIR"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			v, err := a.verify(args[0], config, against, sample)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return a.printJSON(v)
-			}
-			fmt.Fprintf(a.out, "%s: %d tensors, %d bytes, every value a number; %d files match SHA256SUMS\n",
-				args[0], v.Tensors, v.Bytes, v.Hashed)
-			if against != "" {
-				fmt.Fprintf(a.out, "%d tensors equal the conversion of their source, value by value\n", v.Compared)
-			}
-			return nil
-		},
-	}
-	cmd.Flags().StringVar(&against, "against", "", "the checkpoint that DIR was converted from")
-	cmd.Flags().StringVar(&config, "config", "", "another config.json than that in DIR")
-	cmd.Flags().BoolVar(&sample, "sample", false, "with --against, compare the first and the middle expert of each layer only")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
-	return cmd
-}
-
-func (a *app) verify(dir, config, against string, sample bool) (*weights.Verified, error) {
-	f := convertFlags{modelFlags: modelFlags{config: config, target: "cpu", tp: 1}, layout: string(weights.Release)}
-	about, err := weights.ReadAbout(dir)
-	switch {
-	case err == nil:
-		f.layout = string(about.Layout)
-		f.setStored(about)
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, err
-	}
-	m, plan, err := a.planned("deepseek-v4", &f, dir)
-	if err != nil {
-		return nil, err
-	}
-	opts := weights.VerifyOptions{Sample: sample}
-	if against != "" {
-		if opts.Against, err = safetensors.OpenCheckpoint(against); err != nil {
-			return nil, err
-		}
-		defer opts.Against.Close()
-	}
-	return weights.Verify(plan, m.module, dir, opts)
-}
-
-// openStore opens what eval reads weights from: a checkpoint, a release, or the files of ranks. m has been through the
-// passes.
-func openStore(m *model, dir string) (weights.Store, func() error, error) {
-	about, err := weights.ReadAbout(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, err
-	}
-	if about == nil || about.Layout == weights.Release {
-		c, err := openChecked(m.module, dir)
-		if err != nil && about != nil && about.Precision != string(m.opts.Precision) {
-			err = fmt.Errorf("%s was converted for precision %s: give --precision %s", dir, about.Precision, about.Precision)
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		return c, c.Close, nil
-	}
-	plan, err := weights.NewPlan(m.module, weights.Ranks)
-	if err != nil {
-		return nil, nil, err
-	}
-	digest, err := plan.Digest()
-	if err != nil {
-		return nil, nil, err
-	}
-	if digest != about.Plan {
-		return nil, nil, fmt.Errorf("%s holds files for %d ranks at precision %s: give %s", filepath.Clean(dir),
-			about.TP, about.Precision, strings.Join(storedFlags(about), " "))
-	}
-	ranks, err := weights.OpenRanks(plan, dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	weights.Adapt(m.module, ranks)
-	return ranks, ranks.Close, nil
 }

@@ -222,10 +222,12 @@ func infinity(x float64) *jen.Statement {
 // body writes all instructions of a function, then what is not computed in place.
 func (e *emitter) body() error {
 	var before *ir.Instr
+	var meeting ir.Meeting
 	for _, in := range e.p.f.Body {
 		e.in = in
 		e.splits(rules[in.Op])
 		e.kernelStart(before)
+		e.meetingStart(&meeting)
 		before = in
 		switch r := rules[in.Op]; {
 		case in.Op == nil:

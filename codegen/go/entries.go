@@ -94,6 +94,11 @@ func (g *generator) mainFile() *file {
 	if g.m.Mesh.Ranks() > 1 {
 		fields = append(fields, pair("Mesh", jen.Id("mesh")))
 	}
+	if w := g.opts.Weights; w.Precision != "" {
+		fields = append(fields, pair("Weights", composite(g.host("Weights"), pair("Precision", jen.Lit(w.Precision)),
+			pair("Official", jen.Lit(w.Official)), pair("Release", jen.Lit(w.Release)), pair("Ranks", jen.Lit(w.Ranks)),
+			pair("Flags", jen.Lit(w.Flags)))))
+	}
 	f.Func().Id("main").Params().Block(
 		g.host("Exit").Call(composite(g.host("Program"), append(fields, pair("Load", loader))...)))
 	return f

@@ -15,7 +15,15 @@ import (
 
 // Options of Generate.
 type Options struct {
-	Target string // the name that the headers give; "cpu" if empty
+	Target  string // the name that the headers give; "cpu" if empty
+	Weights Weights
+}
+
+// Weights says which weights the program takes; see host.Weights, which the program gets with these values. Without a
+// precision it says nothing, and a program binds whatever fits.
+type Weights struct {
+	Precision, Release, Ranks, Flags string
+	Official                         bool
 }
 
 // The functions that the program offers on its command line. A module without Main yields a package without
@@ -79,7 +87,7 @@ type generator struct {
 }
 
 // reserved are the names that every program uses for itself: in the package, as fields of Model, and in functions.
-var reserved = []string{"Model", "call", "load", "main", "rec", "batch", "maxSeq", "arenas", "temporaries", "launched",
+var reserved = []string{"Model", "call", "load", "main", "rec", "batch", "maxSeq", "arenas", "temporaries", "launched", "met",
 	"b", "s", "p", "m", "l", "t", "at", "i", "w", "a", "x", "sigmoid", "silu", "softplus",
 	"cpu", "host", "math", "formats", "collective", "mesh", "Ranks"}
 

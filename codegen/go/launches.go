@@ -16,6 +16,13 @@ func (e *emitter) kernelStart(before *ir.Instr) {
 		selector("m.launched").Index(jen.Lit(e.g.kind(e.p.f.Params))).Op("++"))
 }
 
+// meetingStart writes before a collective that it is one, unless it can be one with those before it.
+func (e *emitter) meetingStart(meeting *ir.Meeting) {
+	if meeting.Begins(e.in) && e.g.counts {
+		e.code = append(e.code, selector("m.met").Index(jen.Lit(e.g.kind(e.p.f.Params))).Op("++"))
+	}
+}
+
 // kind is the index of a parameter set among the module's.
 func (g *generator) kind(p *ir.Params) int {
 	for i, have := range g.m.Params {
@@ -40,7 +47,8 @@ func sameKernels(a, b *ir.Func) bool {
 	return true
 }
 
-// launchesFile tells the command line what was launched; a program of a module without kernels has none.
+// launchesFile tells the command line what was launched and how often ranks met; a program of a module without kernels
+// has none.
 func (g *generator) launchesFile() *file {
 	f := g.newFile("launches.go")
 	var kinds []jen.Code
@@ -49,10 +57,15 @@ func (g *generator) launchesFile() *file {
 		if g.sets[p].whole() {
 			layers = 0
 		}
-		kinds = append(kinds, jen.Values(pair("Kind", jen.Lit(p.Name)), pair("Layers", jen.Lit(layers)),
-			pair("Count", selector("m.launched").Index(jen.Lit(i)))))
+		fields := []jen.Code{pair("Kind", jen.Lit(p.Name)), pair("Layers", jen.Lit(layers)),
+			pair("Count", selector("m.launched").Index(jen.Lit(i)))}
+		if g.meets() {
+			fields = append(fields, pair("Collectives", selector("m.met").Index(jen.Lit(i))))
+		}
+		kinds = append(kinds, jen.Values(fields...))
 	}
-	f.Comment("Launched counts the kernels that a device would have been given so far, by the kind of layer.")
+	f.Comment("Launched counts the kernels that a device would have been given so far, by the kind of layer, and how " +
+		"often ranks met.")
 	f.Func().Add(receiver("m", "Model")).Id("Launched").Params().Index().Add(g.host("Launched")).Block(
 		jen.Return(jen.Index().Add(g.host("Launched")).Custom(jen.Options{Open: "{", Close: "}", Separator: ",",
 			Multi: true}, kinds...)))

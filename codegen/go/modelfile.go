@@ -40,8 +40,12 @@ func (g *generator) modelFields(plans []*plan) []jen.Code {
 	}
 	fields = append(fields, g.commFields()...)
 	if g.counts {
-		launched := jen.Id("launched").Index(jen.Lit(len(g.m.Params))).Int()
-		fields = append(fields, launched.Comment("kernels so far, by kind of layer"), jen.Line())
+		counter := jen.Index(jen.Lit(len(g.m.Params))).Int()
+		fields = append(fields, jen.Id("launched").Add(counter).Comment("kernels so far, by kind of layer"))
+		if g.meets() {
+			fields = append(fields, jen.Id("met").Add(counter).Comment("collectives so far, those side by side as one"))
+		}
+		fields = append(fields, jen.Line())
 	}
 	for _, p := range g.m.Params {
 		s := g.sets[p]

@@ -52,6 +52,16 @@ func (g *generator) nameComms() {
 	}
 }
 
+// meets reports whether ranks meet anywhere in the program.
+func (g *generator) meets() bool {
+	for _, c := range g.comms {
+		if c.used {
+			return true
+		}
+	}
+	return false
+}
+
 // commFields are the communicators in Model.
 func (g *generator) commFields() []jen.Code {
 	var fields []jen.Code

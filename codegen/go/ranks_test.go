@@ -3,7 +3,9 @@ package gohost
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,7 +73,8 @@ func TestRanksMatchRecordedResults(t *testing.T) {
 		for _, grid := range grids[name] {
 			t.Run(fmt.Sprintf("%s/%s", name, grid), func(t *testing.T) {
 				g := goldens.Open(t, name)
-				program := build(t, shard(t, g.Module(t, nil), grid), nil)
+				m := shard(t, g.Module(t, nil), grid)
+				program := build(t, m, nil)
 				runs := []string{"batch"}
 				if grid.scores == passes.Split { // of each kind of grid one shows every value of a long run
 					runs = []string{"long"}
@@ -83,10 +86,59 @@ func TestRanksMatchRecordedResults(t *testing.T) {
 				logits, stdout := both(t, program, "--weights", g.Checkpoint, "--prompt", tokenFile(t, g.Tokens(t, "greedy.prompt")),
 					"--max-new", fmt.Sprint(len(fed[0])))
 				require.Equal(t, printed(fed), stdout)
+				checkLaunches(t, program, m, g.Checkpoint)
 				checkLogits(t, logits, g.Run("greedy"), "greedy", g.Noise(t))
 			})
 		}
 	}
+}
+
+// checkLaunches holds what a program counts on a decoded token, on goroutines and on processes, against what the passes
+// count in the module.
+func checkLaunches(t *testing.T, program string, m *ir.Module, checkpoint string) {
+	t.Helper()
+	counts := passes.CountLaunches(m)
+	own := map[string]passes.FunctionLaunches{}
+	for _, f := range counts.Functions {
+		own[f.Function] = f
+	}
+	entry := slices.IndexFunc(counts.Entries, func(e passes.EntryLaunches) bool { return e.Function == "main.decode" })
+	want := fmt.Sprintf("launches per decoded token: %d, by kind of layer: %s", counts.Entries[entry].Launches,
+		byKind(m, func(f *ir.Func) int { return own[f.FullName()].Launches }))
+	if n := counts.Entries[entry].Collectives; n > 0 {
+		want += fmt.Sprintf("\ncollectives per decoded token: %d, by kind of layer: %s", n,
+			byKind(m, func(f *ir.Func) int { return own[f.FullName()].Collectives }))
+	}
+	for _, way := range []string{"goroutines", "processes"} {
+		cmd := exec.Command(program, "--weights", checkpoint, "--prompt", "1,2,3", "--max-new", "3", "--launches", "--ranks", way)
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, string(out))
+		require.Contains(t, string(out), "\n"+want+"\n", way)
+	}
+}
+
+// byKind lists what main.decode and the layers that it calls count: "block_hca 2 x 11, main 4".
+func byKind(m *ir.Module, count func(*ir.Func) int) string {
+	main := m.Func("main.decode")
+	layers := map[*ir.Func]int{}
+	for _, in := range main.Body {
+		if in.Callee != nil {
+			layers[in.Callee]++
+		}
+	}
+	var out []string
+	for _, p := range m.Params {
+		for _, f := range m.Funcs {
+			switch n := count(f); {
+			case f.Params != p || n == 0:
+			case layers[f] > 0:
+				out = append(out, fmt.Sprintf("%s %d x %d", p.Name, layers[f], n))
+			case f == main:
+				out = append(out, fmt.Sprintf("%s %d", p.Name, n))
+			}
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // printed is what a program prints of tokens.

@@ -6,98 +6,300 @@ import (
 	"flagc/ir"
 	"flagc/ir/ops"
 	"flagc/ir/tile"
-	"flagc/targets"
 )
 
 // entryBlock is how many entries share one update of the running maximum. Probabilities are rounded relative to it, so
 // it is part of the op's meaning.
 const entryBlock = 64
 
-// attentionSection covers heads: an instance attends for a block of heads of one token.
-func (g *gen) attentionSection(in *ir.Instr, sinks []sink) *section {
-	q := in.Args[0]
-	heads := g.fixed(q.Type.Dims[2].Size, "the heads")
-	height := max(g.plan.dotM, min(pow2(heads), 64))
-	blocks := (heads + height - 1) / height
+// headBlocks is how the heads of a token are taken: so many at once, so many times.
+func (g *gen) headBlocks(q *ir.Value) (heads, height, blocks int) {
+	heads = g.fixed(q.Type.Dims[2].Size, "the heads")
+	height = max(g.plan.dotM, min(pow2(heads), 64))
+	return heads, height, (heads + height - 1) / height
+}
+
+// attentionSections are two programs' worth. The first rates entries: an instance a block of them, for a block of heads
+// of one token. The second weighs them: an instance some channels of the values. So neither holds whole rows, and a
+// single token keeps many instances busy.
+func (g *gen) attentionSections(in *ir.Instr, sinks []sink) []*section {
+	if g.arrived[in] {
+		return []*section{g.weighSection(in, sinks)}
+	}
+	g.later = append(g.later, sinks...)
+	q, list := in.Args[0], in.Args[2]
+	heads, height, headBlocks := g.headBlocks(q)
+	n := list.Type.Dims[2].Size
+	blocks := ceilDiv(n, entryBlock)
 	tokens := q.Type.Dims[0].Size.Mul(q.Type.Dims[1].Size)
-	sec := g.newSection(sinks, tokens.Mul(ir.Const(blocks)), "a block of heads of one token for each instance", func(id *tile.Value) {
+	count := tokens.Mul(ir.Const(headBlocks)).Mul(blocks)
+	sec := g.newSection(sinks, count, "rated: a block of entries and heads of one token for each instance", func(id *tile.Value) {
 		b := g.b
-		token := b.DivI(id, blocks).Named("token")
-		head := b.Add(b.MulI(b.ModI(id, blocks), height), b.Col(b.Range(tile.D(height)))).Named("head")
+		per := g.size(blocks)
+		rest := b.Div(id, per)
+		token := b.DivI(rest, headBlocks).Named("token")
+		head := b.Add(b.MulI(b.ModI(rest, headBlocks), height), b.Col(b.Range(tile.D(height)))).Named("head")
+		place := b.Add(b.MulI(b.Mod(id, per), entryBlock), b.Range(tile.D(entryBlock))).Named("place")
+		row := b.Add(b.MulI(token, heads), head).Named("row")
+		some := b.LtI(head, heads)
+		score := g.rateEntries(in, token, row, some, place)
+		at := b.Add(b.Mul(row, g.size(n)), b.Row(place))
+		b.Store(g.scoreParam(in), at, score, b.And(some, b.Row(b.Lt(place, g.size(n)))))
+		if g.spreads(in) {
+			top := b.Add(b.Mul(row, per), b.Mod(id, per))
+			b.Store(g.blockParam(in, "tops", "the best score of each block of entries"), top, b.Col(b.Max(score, 1)), some)
+		}
+	})
+	sec.warps, sec.stages = 8, 3
+	return []*section{sec}
+}
+
+// spreads reports whether blocks of entries are weighed by instances of their own, whose sums the last to arrive adds up:
+// for a single token, where instances can find out who is the last.
+func (g *gen) spreads(in *ir.Instr) bool { return g.fn.Mode == ir.Decode && g.tickets() }
+
+// blockParam is a number for each head and block of entries.
+func (g *gen) blockParam(in *ir.Instr, what, doc string, more ...ir.Size) *tile.Param {
+	q := in.Args[0]
+	shape := append(more, productOf(q.Type.Dims[:3]).Bind(g.bound), ceilDiv(in.Args[2].Type.Dims[2].Size, entryBlock).Bind(g.bound))
+	if what == "sums" {
+		shape = append(shape, ir.Const(g.columns(q)))
+	}
+	name := g.name(in.Results[0]) + "_" + what
+	g.kernel.Bindings[name] = Binding{Source: FromWork, Shape: shape}
+	var extents []string
+	for _, s := range shape {
+		extents = append(extents, g.extent(s))
+	}
+	return g.b.Pointer(name, tile.F32, tile.InOut, doc, extents...)
+}
+
+// scoreParam is where the scores of all heads stay between the programs, -∞ for places that list nothing.
+func (g *gen) scoreParam(in *ir.Instr) *tile.Param {
+	q := in.Args[0]
+	name := g.name(in.Results[0]) + "_scores"
+	shape := []ir.Size{productOf(q.Type.Dims[:3]).Bind(g.bound), in.Args[2].Type.Dims[2].Size.Bind(g.bound)}
+	g.kernel.Bindings[name] = Binding{Source: FromWork, Shape: shape}
+	return g.b.Pointer(name, tile.F32, tile.InOut, "scores of each head for each listed entry", g.extent(shape[0]), g.extent(shape[1]))
+}
+
+// listed are the rows of keys that places of a token's list name, and which of them exist.
+func (g *gen) listed(in *ir.Instr, token, place *tile.Value) (rows, live *tile.Value) {
+	b := g.b
+	keys, list := in.Args[1], in.Args[2]
+	s := g.size(in.Args[0].Type.Dims[1].Size)
+	seq, i := b.Div(token, s), b.Mod(token, s)
+	entry := g.entries(list, seq, i, place).Named("entry")
+	live = b.And(b.Lt(place, g.size(list.Type.Dims[2].Size)), b.Ge(entry, b.Int(0))).Named("live")
+	first := b.Mul(seq, g.size(keys.Type.Dims[1].Size))
+	return b.Add(first, b.Where(live, entry, b.Int(0))).Named("key_row"), live
+}
+
+// rateEntries are the scaled products of a block of heads with a block of entries.
+func (g *gen) rateEntries(in *ir.Instr, token, row, some, place *tile.Value) *tile.Value {
+	b := g.b
+	q, keys := in.Args[0], in.Args[1]
+	d := g.columns(q)
+	rows, live := g.listed(in, token, place)
+	depth := max(g.plan.dotK, pow2Divisor(d, g.plan.dotDepth))
+	height := row.Shape[0]
+	acc := b.Zeros(height, tile.D(entryBlock)).Named("acc")
+	acc = g.loop("channel", b.Int(0), b.Int(d), depth, []*tile.Value{acc}, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+		block := g.block(row, some, height.Size, i, tile.D(depth), d)
+		queries := b.Cast(g.pull(q, block), tile.BF16)
+		down := b.Col(b.Add(i, b.Range(tile.D(depth))))
+		mask := b.Row(live)
+		if d%depth != 0 {
+			mask = b.And(mask, b.LtI(down, d))
+		}
+		k := b.Load(g.elements(keys, tile.In), b.Add(b.MulI(b.Row(rows), d), down), mask, 0)
+		return []*tile.Value{b.Dot(queries, k, c[0])}
+	})[0]
+	return b.Where(b.Row(live), b.MulF(acc, in.Attrs.Float("scale")), b.Float(math.Inf(-1))).Named("score")
+}
+
+// weighSection covers heads and channels.
+func (g *gen) weighSection(in *ir.Instr, sinks []sink) *section {
+	q := in.Args[0]
+	heads, height, headBlocks := g.headBlocks(q)
+	d := g.columns(q)
+	width := min(g.plan.valueWidth, pow2(d))
+	if g.fn.Mode == ir.Decode {
+		width = min(max(g.plan.dotM, 32), width)
+	}
+	for _, s := range sinks {
+		if s.whole {
+			width = pow2(d)
+		}
+	}
+	blocks := (d + width - 1) / width
+	tokens := q.Type.Dims[0].Size.Mul(q.Type.Dims[1].Size)
+	groups := tokens.Mul(ir.Const(headBlocks * blocks))
+	part := func(id *tile.Value) *region {
+		b := g.b
+		rest := b.DivI(id, blocks)
+		token := b.DivI(rest, headBlocks).Named("token")
+		head := b.Add(b.MulI(b.ModI(rest, headBlocks), height), b.Col(b.Range(tile.D(height)))).Named("head")
 		rows := b.Add(b.MulI(token, heads), head).Named("row")
-		r := g.wholeRow(rows, b.LtI(head, heads), height, g.columns(q))
-		r.token, r.head = token, head
+		r := g.columnBlock(rows, b.LtI(head, heads), height, b.ModI(id, blocks), width, d)
+		r.token, r.head, r.part = token, head, b.ModI(id, blocks)
+		return r
+	}
+	write := func(r *region) {
 		for _, s := range sinks {
 			s.write(r)
 		}
+	}
+	if !g.spreads(in) {
+		sec := g.newSection(sinks, groups, "a block of channels and heads of one token for each instance", func(id *tile.Value) { write(part(id)) })
+		sec.stages = 3
+		return sec
+	}
+	n := ceilDiv(in.Args[2].Type.Dims[2].Size, entryBlock)
+	what := "a block of channels, heads and entries of one token for each instance; the last adds up"
+	return g.newSection(sinks, groups.Mul(n), what, func(id *tile.Value) {
+		count := g.size(n).Named("entry_blocks")
+		group := g.b.Div(id, count).Named("group")
+		r := part(group)
+		g.leaveWeighed(in, r, g.b.Mod(id, count).Named("entry_block"), blocks)
+		g.last(sinks[0], group, count, groups, func() {
+			g.sums[in] = true
+			write(r)
+			delete(g.sums, in)
+		})
 	})
-	sec.warps = 8
-	return sec
 }
 
-// pullAttention attends for the heads of a block: a softmax over listed rows, which are key and value at once, block by
-// block with a running maximum. The sink joins the denominator at the end.
+// tops are, for each head, the best score of the blocks of entries up to one and of all.
+func (g *gen) tops(in *ir.Instr, r *region, upTo *tile.Value) (before, all *tile.Value) {
+	b := g.b
+	count := g.size(ceilDiv(in.Args[2].Type.Dims[2].Size, entryBlock))
+	const width = 16
+	none := b.Float(math.Inf(-1))
+	start := []*tile.Value{b.Full(none, r.height, tile.D(width)).Named("before"), b.Full(none, r.height, tile.D(width)).Named("tops")}
+	out := g.loop("first", b.Int(0), count, width, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+		block := b.Row(b.Add(i, b.Range(tile.D(width))))
+		live := b.And(r.live, b.Lt(block, count))
+		x := b.Load(g.blockParam(in, "tops", "the best score of each block of entries"), b.Add(b.Mul(r.rows, count), block), live, math.Inf(-1))
+		before := c[0]
+		if upTo != nil {
+			before = b.Maximum(before, b.Where(b.Le(block, upTo), x, none))
+		}
+		return []*tile.Value{before, b.Maximum(c[1], x)}
+	})
+	return b.Max(out[0], 1), b.Max(out[1], 1)
+}
+
+// leaveWeighed weighs one block of entries with the maximum that the running one has there, and brings the sums to the
+// last maximum: what earlier sums are rescaled by on the way multiplies to just that.
+func (g *gen) leaveWeighed(in *ir.Instr, r *region, block *tile.Value, parts int) {
+	b := g.b
+	none := b.Float(math.Inf(-1))
+	n, count := g.size(in.Args[2].Type.Dims[2].Size), g.size(ceilDiv(in.Args[2].Type.Dims[2].Size, entryBlock))
+	place := b.Add(b.MulI(block, entryBlock), b.Range(tile.D(entryBlock)))
+	rows, live := g.listed(in, r.token, place)
+	values := g.keyBlock(in.Args[1], rows, live, r)
+	some := b.And(r.live, b.Row(b.Lt(place, n)))
+	score := b.Load(g.scoreParam(in), b.Add(b.Mul(r.rows, n), b.Row(place)), some, math.Inf(-1)).Named("score")
+	top, last := g.tops(in, r, block)
+	finite := b.Where(b.Gt(top, none), top, b.Float(0))
+	p := b.Exp(b.Sub(score, b.Col(finite))).Named("prob")
+	fade := b.Where(b.Gt(top, none), b.Exp(b.Sub(top, b.Where(b.Gt(last, none), last, b.Float(0)))), b.Float(0)).Named("fade")
+	sum := b.Mul(b.Dot(b.Cast(p, tile.BF16), values, b.Zeros(r.height, r.width)), b.Col(fade))
+	at := b.Add(b.Mul(r.rows, count), block)
+	b.Store(g.sumParam(in), b.Add(b.MulI(at, g.columns(in.Args[0])), r.cols), sum, g.mask(r))
+	total := b.Add(b.Mul(r.part, b.Mul(g.size(productOf(in.Args[0].Type.Dims[:3])), count)), at)
+	b.Store(g.totalParam(in, parts), total, b.Col(b.Mul(b.Sum(p, 1), fade)), r.live)
+}
+
+func (g *gen) sumParam(in *ir.Instr) *tile.Param {
+	return g.blockParam(in, "sums", "weighted values of each block of entries")
+}
+
+func (g *gen) totalParam(in *ir.Instr, parts int) *tile.Param {
+	return g.blockParam(in, "totals", "sums of the weights of each block of entries, from each part of the channels", ir.Const(parts))
+}
+
+// gathered adds up what the instances of all blocks of entries have left.
+func (g *gen) gathered(in *ir.Instr, r *region) (top, total, acc *tile.Value) {
+	b := g.b
+	count := g.size(ceilDiv(in.Args[2].Type.Dims[2].Size, entryBlock))
+	_, top = g.tops(in, r, nil)
+	const width = 8
+	d := g.columns(in.Args[0])
+	start := []*tile.Value{b.Zeros(r.height).Named("total"), b.Zeros(r.height, r.width).Named("acc")}
+	first := b.Mul(r.part, b.Mul(g.size(productOf(in.Args[0].Type.Dims[:3])), count))
+	out := g.loop("first", b.Int(0), count, width, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+		total, acc := c[0], c[1]
+		for j := 0; j < width; j++ { // loads that wait for nothing but each other's turn
+			block := b.AddI(i, j)
+			live := b.And(r.live, b.Lt(block, count))
+			at := b.Add(b.Mul(r.rows, count), block)
+			mask := live
+			if r.colLive != nil {
+				mask = b.And(mask, r.colLive)
+			}
+			total = b.Add(total, b.Reshape(b.Load(g.totalParam(in, (d+r.width.Size-1)/r.width.Size), b.Add(first, at), live, 0), r.height))
+			acc = b.Add(acc, b.Load(g.sumParam(in), b.Add(b.MulI(at, d), r.cols), mask, 0))
+		}
+		return []*tile.Value{total, acc}
+	})
+	return top, out[0], out[1]
+}
+
+// pullAttention weighs values for the heads of a block: a softmax over the rated entries, block by block with a running
+// maximum. The sink joins the denominator at the end.
 func (g *gen) pullAttention(in *ir.Instr, r *region) *tile.Value {
 	b := g.b
-	keys, list, sink := in.Args[1], in.Args[2], in.Args[3]
-	d := g.needWhole(in, r)
-	s := g.size(in.Args[0].Type.Dims[1].Size)
-	seq, token := b.Div(r.token, s).Named("sequence"), b.Mod(r.token, s)
-	first := b.Mul(seq, g.size(keys.Type.Dims[1].Size))
-	q := b.Cast(g.pull(in.Args[0], r), tile.BF16).Named("q_heads")
+	if !g.arrived[in] {
+		g.fail("BUG: attention before its scores")
+	}
 	none := b.Float(math.Inf(-1))
-	n := g.size(list.Type.Dims[2].Size).Named("entry_count")
+	var top, total, acc *tile.Value
+	if g.sums[in] {
+		top, total, acc = g.gathered(in, r)
+	} else {
+		top, total, acc = g.running(in, r)
+	}
+	some := b.Gt(top, none)
+	sinks := b.Load(g.elements(in.Args[3], tile.In), b.Reshape(r.head, r.height), b.Reshape(r.live, r.height), 0)
+	total = b.Add(total, b.Exp(b.Sub(sinks, b.Where(some, top, b.Float(0)))))
+	return b.Where(b.Col(some), b.Div(acc, b.Col(total)), b.Float(0))
+}
+
+// running weighs block after block.
+func (g *gen) running(in *ir.Instr, r *region) (top, total, acc *tile.Value) {
+	b := g.b
+	list := in.Args[2]
+	none := b.Float(math.Inf(-1))
+	n := g.size(list.Type.Dims[2].Size)
 	start := []*tile.Value{
 		b.Full(none, r.height).Named("top"), b.Zeros(r.height).Named("total"), b.Zeros(r.height, r.width).Named("acc")}
 	out := g.loop("start", b.Int(0), n, entryBlock, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
 		place := b.Add(i, b.Range(tile.D(entryBlock)))
-		entry := g.entries(list, seq, token, place).Named("entry")
-		live := b.And(b.Lt(place, n), b.Ge(entry, b.Int(0))).Named("live")
-		rows := b.Add(first, b.Where(live, entry, b.Int(0)))
-		kv := g.keyRows(keys, rows, live, r, d).Named("kv")
-		score := b.MulF(b.Dot(q, g.turned(kv, keys, rows, live, r, d), b.Zeros(r.height, tile.D(entryBlock))), in.Attrs.Float("scale"))
-		score = b.Where(b.Row(live), score, none).Named("score")
+		rows, live := g.listed(in, r.token, place)
+		some := b.And(r.live, b.Row(b.Lt(place, n)))
+		score := b.Load(g.scoreParam(in), b.Add(b.Mul(r.rows, n), b.Row(place)), some, math.Inf(-1)).Named("score")
+		values := g.keyBlock(in.Args[1], rows, live, r)
 		top := b.Maximum(c[0], b.Max(score, 1)).Named("new_top")
 		finite := b.Where(b.Gt(top, none), top, b.Float(0))
 		rescale := b.Exp(b.Sub(c[0], finite)).Named("rescale")
 		p := b.Exp(b.Sub(score, b.Col(finite))).Named("prob")
 		total := b.Add(b.Mul(c[1], rescale), b.Sum(p, 1))
-		return []*tile.Value{top, total, b.Dot(b.Cast(p, tile.BF16), kv, b.Mul(c[2], b.Col(rescale)))}
+		return []*tile.Value{top, total, b.Dot(b.Cast(p, tile.BF16), values, b.Mul(c[2], b.Col(rescale)))}
 	})
-	top, total, acc := out[0], out[1], out[2]
-	head := b.Reshape(r.head, r.height)
-	some := b.Gt(top, none)
-	sinks := b.Load(g.elements(sink, tile.In), head, b.Reshape(r.live, r.height), 0)
-	total = b.Add(total, b.Exp(b.Sub(sinks, b.Where(some, top, b.Float(0)))))
-	return b.Where(b.Col(some), b.Div(acc, b.Col(total)), b.Float(0))
+	return out[0], out[1], out[2]
 }
 
-// keyRows loads rows of keys as they are stored.
-func (g *gen) keyRows(keys *ir.Value, rows, live *tile.Value, r *region, d int) *tile.Value {
-	b := g.b
-	mask := b.Col(live)
-	cols := b.Row(b.Range(r.width))
+// keyBlock loads some channels of rows of keys as they are stored.
+func (g *gen) keyBlock(keys *ir.Value, rows, live *tile.Value, r *region) *tile.Value {
+	b, d := g.b, g.columns(keys)
+	mask, cols := b.Col(live), r.cols
 	if r.colLive != nil {
 		mask = b.And(mask, r.colLive)
-		cols = b.Where(r.colLive, cols, b.Int(0)) // the row may be the last, and machines may form masked addresses of gathers
+		cols = g.inside(cols, r.colLive, d)
 	}
-	return b.Load(g.elements(keys, tile.In), b.Add(b.MulI(b.Col(rows), d), cols), mask, 0)
-}
-
-// turned are the same rows as columns: transposed where programs can, else loaded so.
-func (g *gen) turned(kv *tile.Value, keys *ir.Value, rows, live *tile.Value, r *region, d int) *tile.Value {
-	b := g.b
-	if use, ok := g.target.Ops.Transpose.Get(); !ok || use == targets.Works {
-		return b.Transpose(kv, 1, 0)
-	}
-	down, mask := b.Col(b.Range(r.width)), b.Row(live)
-	if r.width.Size > d {
-		some := b.LtI(down, d)
-		down, mask = b.Where(some, down, b.Int(0)), b.And(mask, some)
-	} else {
-		mask = b.And(mask, b.LtI(down, d))
-	}
-	return b.Load(g.elements(keys, tile.In), b.Add(b.MulI(b.Row(rows), d), down), mask, 0)
+	return b.Load(g.elements(keys, tile.In), b.Add(b.MulI(b.Col(rows), d), cols), mask, 0).Named("values")
 }
 
 // scoreSection covers compressed entries: an instance rates a block of them for one token.
@@ -190,7 +392,7 @@ func (g *gen) topSection(in *ir.Instr, sinks []sink) *section {
 	}
 	d := score.Type.Dims
 	tokens, n := d[0].Size.Mul(d[1].Size), d[2].Size
-	blocks := ceilDiv(n, g.plan.keyBlock)
+	blocks := ceilDiv(n, g.plan.rankBlock)
 	return g.newSection(sinks, tokens.Mul(blocks), "a block of entries of one token for each instance", func(id *tile.Value) {
 		b := g.b
 		per, count, k := g.size(blocks), g.size(n), g.size(in.Attrs.Size("k"))
@@ -199,7 +401,7 @@ func (g *gen) topSection(in *ir.Instr, sinks []sink) *section {
 		complete := b.DivI(b.AddI(b.Add(g.size(ir.Sym("p")), i), 1), in.Attrs.Int("ratio"))
 		visible := b.Minimum(count, complete).Named("visible")
 		row := b.Mul(token, count)
-		entry := b.Add(b.MulI(b.Mod(id, per), g.plan.keyBlock), b.Range(tile.D(g.plan.keyBlock))).Named("entry")
+		entry := b.Add(b.MulI(b.Mod(id, per), g.plan.rankBlock), b.Range(tile.D(g.plan.rankBlock))).Named("entry")
 		mine := b.LoadF32(g.elements(score, tile.In), b.Add(row, entry), b.Lt(entry, visible), 0).Named("mine")
 		rank := g.rank(score, row, visible, entry, mine)
 		chosen := b.Add(g.size(in.Attrs.Size("first")), entry)
@@ -212,7 +414,7 @@ func (g *gen) topSection(in *ir.Instr, sinks []sink) *section {
 // rank counts the entries that come before each of some.
 func (g *gen) rank(score *ir.Value, row, visible, entry, mine *tile.Value) *tile.Value {
 	b := g.b
-	const width = 128
+	width := g.plan.rowElements / g.plan.rankBlock
 	zero := b.Full(b.Int(0), entry.Shape...).Named("rank")
 	return g.loop("start", b.Int(0), visible, width, []*tile.Value{zero}, func(i *tile.Value, c []*tile.Value) []*tile.Value {
 		other := b.Add(i, b.Range(tile.D(width)))

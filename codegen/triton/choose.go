@@ -52,7 +52,7 @@ func (g *gen) list(v *ir.Value, row *tile.Value) *tile.Value {
 			return g.topExperts(in, row, lane, k).Named("chosen")
 		case ops.HashExperts:
 			id := g.element(in.Args[0], row, nil)
-			table := g.b.Load(g.elements(in.Args[1], tile.In), g.b.Add(g.b.MulI(id, k), lane), live, 0)
+			table := g.b.Load(g.elements(in.Args[1], tile.In), g.b.Add(g.b.MulI(id, k), g.inside(lane, live, k)), live, 0)
 			return g.b.Cast(table, tile.I32).Named("chosen")
 		case ops.RouteWeights:
 			return g.routeWeights(in, row, live)
@@ -62,7 +62,8 @@ func (g *gen) list(v *ir.Value, row *tile.Value) *tile.Value {
 	})
 }
 
-// topExperts takes the best of all experts k times; of equal ones the first.
+// topExperts takes the best of all experts k times, of equal ones the first. Every instance that needs the list makes it,
+// so what counts is how little each of them does.
 func (g *gen) topExperts(in *ir.Instr, row, slot *tile.Value, k int) *tile.Value {
 	b := g.b
 	scores := in.Args[0]

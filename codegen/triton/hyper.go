@@ -5,6 +5,7 @@ import (
 
 	"flagc/ir"
 	"flagc/ir/tile"
+	"flagc/targets"
 )
 
 // mixed is what hyper-connections compute of one token before they mix: for each row of the mixing matrix its
@@ -12,7 +13,8 @@ import (
 type mixed struct {
 	logits *tile.Value // [M]: mix · scale + base
 	pre    []*tile.Value
-	lanes  *tile.Value // 0 … M-1
+	lanes  *tile.Value                // 0 … M-1
+	each   func(lane int) *tile.Value // one logit as a scalar
 	hc     int
 }
 
@@ -33,13 +35,37 @@ func (g *gen) mixing(in *ir.Instr, r *region) mixed {
 		scale := b.Load(g.elements(in.Args[2], tile.In), part, nil, 0)
 		base := b.Load(g.elements(in.Args[3], tile.In), m.lanes, live, 0)
 		m.logits = b.Add(b.Mul(b.Mul(products, rms), scale), base).Named("logits")
-		weights := b.AddF(g.sigmoid(m.logits), in.Attrs.Float("hc_eps"))
+		m.each = g.lanesOf(in, r, &m, live)
 		for j := 0; j < hc; j++ {
-			w := b.Sum(b.Where(b.EqI(m.lanes, j), weights, b.Float(0)), 0)
+			w := b.AddF(g.sigmoid(m.each(j)), in.Attrs.Float("hc_eps"))
 			m.pre = append(m.pre, w.Named("pre_%d", j))
 		}
 		return m
 	})
+}
+
+// lanesOf yields single logits. Where programs have shared memory, and other instances have left parts, so that there is
+// room for it, they go through device memory: a load for each costs less than a sum over lanes for each.
+func (g *gen) lanesOf(in *ir.Instr, r *region, m *mixed, live *tile.Value) func(int) *tile.Value {
+	b := g.b
+	if kind, ok := g.target.OnChip.Kind.Get(); ok && kind == targets.Shared && g.arrived[in] {
+		_, _, rows := g.mixSizes(in)
+		p := g.logitParam(in, rows)
+		first := b.MulI(r.rows, rows)
+		b.Store(p, b.Add(first, m.lanes), m.logits, live)
+		b.Barrier()
+		return func(lane int) *tile.Value { return b.Load(p, b.AddI(first, lane), nil, 0) }
+	}
+	return func(lane int) *tile.Value {
+		return b.Sum(b.Where(b.EqI(m.lanes, lane), m.logits, b.Float(0)), 0)
+	}
+}
+
+func (g *gen) logitParam(in *ir.Instr, rows int) *tile.Param {
+	name := g.name(in.Results[0]) + "_logits"
+	shape := []ir.Size{g.rows(in.Results[0]), ir.Const(rows)}
+	g.kernel.Bindings[name] = Binding{Source: FromWork, Shape: shape}
+	return g.b.Pointer(name, tile.F32, tile.InOut, "logits of the mixing weights", g.extent(shape[0]), g.extent(shape[1]))
 }
 
 // mixSizes are the number of streams, their width and the rows of the mixing matrix.
@@ -112,7 +138,10 @@ func (g *gen) mixProducts(in *ir.Instr, r *region, from, to *tile.Value) (produc
 // mixWidth is how many columns of a stream are multiplied at once.
 func (g *gen) mixWidth(in *ir.Instr) int {
 	_, d, rows := g.mixSizes(in)
-	width := max(64, g.plan.gemvElements/2/pow2(rows))
+	width := max(64, g.plan.mixElements/pow2(rows))
+	if g.fn.Mode == ir.Decode {
+		width = min(width, max(64, pow2(d)/g.plan.mixParts))
+	}
 	return min(width, pow2(d))
 }
 
@@ -203,7 +232,7 @@ func (g *gen) storeSmallComb(in *ir.Instr, rows *tile.Value, m mixed) {
 	eps := in.Attrs.Float("hc_eps")
 	c := make([]*tile.Value, n*n)
 	for i := range c {
-		c[i] = b.Sum(b.Where(b.EqI(m.lanes, 2*n+i), m.logits, b.Float(0)), 0)
+		c[i] = m.each(2*n + i)
 	}
 	for j := 0; j < n; j++ {
 		row := c[j*n : (j+1)*n]

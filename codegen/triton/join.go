@@ -25,13 +25,14 @@ func (g *gen) scattered(s sink, anchors []*ir.Instr) bool {
 	}
 	k := g.columns(s.value)
 	need := g.need(s, k)
-	if need <= g.plan.gemvWidth || k%need != 0 || need%g.plan.gemvWidth != 0 {
+	width := g.rowsAtOnce(anchors[0], need)
+	if need <= width || k%need != 0 {
 		return false
 	}
 	whole := productOf(s.value.Type.Dims).Bind(g.bound)
 	for _, a := range anchors {
 		y := a.Results[0]
-		if a.Op == ops.SumSlots || g.columns(y)%g.plan.gemvWidth != 0 || !productOf(y.Type.Dims).Bind(g.bound).Equal(whole) {
+		if a.Op == ops.SumSlots || g.slots(anchors[:1]) != g.slots([]*ir.Instr{a}) || g.slots(anchors) > 1 && g.columns(y) != k || g.columns(y)%width != 0 || !productOf(y.Type.Dims).Bind(g.bound).Equal(whole) {
 			return false
 		}
 	}
@@ -53,56 +54,148 @@ func (g *gen) need(s sink, k int) int {
 	return need
 }
 
-// early computes the products of a block of flat elements and leaves them in memory.
-func (g *gen) early(anchors []*ir.Instr, id *tile.Value) {
-	start := g.b.MulI(id, g.plan.gemvWidth)
-	for _, a := range anchors {
-		y := a.Results[0]
-		n := g.columns(y)
-		r := memo(g, [3]any{id, "early", n}, func() *region {
-			return g.block(g.b.DivI(start, n).Named("row"), nil, 1, g.b.ModI(start, n).Named("first"), tile.D(g.plan.gemvWidth), n)
-		})
-		g.store(y, r, g.pull(y, r))
+// slots is how many rows of each token an instance computes one after the other. They are the slots of chosen experts,
+// most of which a rank does not have: so an instance finds that out once for all.
+func (g *gen) slots(anchors []*ir.Instr) int {
+	if anchors[0].Op != ops.ExpertLinear {
+		return 1
 	}
+	return g.columns(anchors[0].Args[1])
+}
+
+// eachSlot runs f for the rows of a token.
+func (g *gen) eachSlot(token *tile.Value, slots int, f func(row *tile.Value)) {
+	if slots == 1 {
+		f(token)
+		return
+	}
+	b := g.b
+	g.loop("slot", b.Int(0), b.Int(slots), 1, nil, func(j *tile.Value, _ []*tile.Value) []*tile.Value {
+		row := b.Add(b.MulI(token, slots), j).Named("row")
+		memo(g, [3]any{row, "/", slots}, func() *tile.Value { return token })
+		memo(g, [3]any{row, "%", slots}, func() *tile.Value { return j })
+		f(row)
+		return nil
+	})
+}
+
+// prologue computes before a loop over slots what all of them need.
+func (g *gen) prologue(anchors []*ir.Instr, token *tile.Value) {
+	for _, a := range anchors {
+		if a.Op == ops.ExpertLinear && !g.inMemory(a.Args[1]) {
+			g.list(a.Args[1], token)
+		}
+	}
+}
+
+// early computes the products of a block of columns of a token's rows and leaves them in memory.
+func (g *gen) early(anchors []*ir.Instr, width int, id *tile.Value) {
+	b := g.b
+	n := g.columns(anchors[0].Results[0])
+	blocks, slots := n/width, g.slots(anchors)
+	token := b.DivI(id, blocks).Named("token")
+	first := b.MulI(b.ModI(id, blocks), width).Named("first")
+	g.prologue(anchors, token)
+	g.eachSlot(token, slots, func(row *tile.Value) {
+		compute := func() {
+			r := g.block(row, nil, 1, first, tile.D(width), n)
+			for _, a := range anchors {
+				g.store(a.Results[0], r, g.pull(a.Results[0], r))
+			}
+		}
+		if slots == 1 {
+			compute()
+			return
+		}
+		_, here := g.expert(anchors[0], row, nil)
+		g.when(here, compute, nil)
+	})
+}
+
+// earlyCount is how many instances that takes.
+func (g *gen) earlyCount(anchors []*ir.Instr, width int) ir.Size {
+	y := anchors[0].Results[0]
+	tokens := g.rows(y)
+	if anchors[0].Op == ops.ExpertLinear {
+		tokens = productOf(y.Type.Dims[:len(y.Type.Dims)-2]).Bind(g.bound)
+	}
+	return tokens.Mul(ir.Const(g.columns(y) / width))
 }
 
 // earlySection leaves products for a later program.
 func (g *gen) earlySection(s sink, anchors []*ir.Instr) *section {
-	y := anchors[0].Results[0]
-	count := g.rows(y).Mul(ir.Const(g.columns(y) / g.plan.gemvWidth))
 	var sinks []sink
 	for _, a := range anchors {
 		sinks = append(sinks, sink{value: a.Results[0]})
 	}
-	return g.newSection(sinks, count, "a block of columns of one row for each instance", func(id *tile.Value) { g.early(anchors, id) })
+	width := g.rowsAtOnce(anchors[0], g.need(s, g.columns(s.value)))
+	return g.newSection(sinks, g.earlyCount(anchors, width), "a block of columns of one row for each instance", func(id *tile.Value) {
+		g.early(anchors, width, id)
+	})
 }
 
-// joinSection computes products and, as the last of those that an epilogue waits for, the epilogue.
+// joinSection computes products and, as the last of those that an epilogue waits for, the epilogue. A group of instances
+// has consecutive elements, of which the epilogue takes as many at once as it needs.
 func (g *gen) joinSection(s sink, anchors []*ir.Instr) *section {
 	k := g.columns(s.value)
-	need := g.need(s, k)
-	members := need / g.plan.gemvWidth
-	count := g.rows(s.value).Mul(ir.Const(k / g.plan.gemvWidth))
+	need, slots := g.need(s, k), g.slots(anchors)
+	width := g.rowsAtOnce(anchors[0], need)
+	members := need / width
+	count := g.earlyCount(anchors, width)
 	what := "a block of columns of one row for each instance; the last of a group goes on"
 	return g.newSection([]sink{s}, count, what, func(id *tile.Value) {
 		b := g.b
-		g.early(anchors, id)
+		g.early(anchors, width, id)
 		group := b.DivI(id, members).Named("group")
-		g.last(s, group, members, count.Div(ir.Const(members)), func() {
+		g.last(s, group, b.Int(members), count.Div(ir.Const(members)), func() {
 			per := k / need
-			row := g.divided(group, per).Named("group_row")
-			g.held(anchors, func() { s.write(g.columnBlock(row, nil, 1, g.remainder(group, per), need, k)) })
+			token, block := g.divided(group, per), g.remainder(group, per)
+			g.held(anchors, func() { s.write(g.slotRows(anchors, token, slots, block, need, k)) })
 		})
 	})
 }
 
+// slotRows are a block of columns of all rows of a token, of those that the rank has.
+func (g *gen) slotRows(anchors []*ir.Instr, token *tile.Value, slots int, block *tile.Value, need, k int) *region {
+	if slots == 1 {
+		return g.columnBlock(token, nil, 1, block, need, k)
+	}
+	b := g.b
+	height := tile.D(pow2(slots))
+	slot := b.Col(b.Range(height))
+	rows := b.Add(b.MulI(token, slots), slot).Named("row")
+	memo(g, [3]any{rows, "/", slots}, func() *tile.Value { return b.Full(token, height, tile.D(1)) })
+	memo(g, [3]any{rows, "%", slots}, func() *tile.Value { return slot })
+	live := b.LtI(slot, slots)
+	for _, a := range anchors {
+		ids, experts := a.Args[1], g.fixed(a.Args[2].Type.Dims[0].Size, "the experts")
+		id := b.Col(g.list(ids, token))
+		memo(g, [3]any{ids, "element", rows}, func() *tile.Value { return id })
+		if d, ok := a.LocalIndices()[1]; ok {
+			id = b.Sub(id, g.first(d))
+		}
+		g.here[a.Results[0]] = b.And(live, b.And(b.GeI(id, 0), b.LtI(id, experts)))
+	}
+	g.slotLists(token, rows)
+	return g.columnBlock(rows, live, height.Size, block, need, k)
+}
+
+// slotLists makes weights that are computed here known as a column, one for each slot.
+func (g *gen) slotLists(token, rows *tile.Value) {
+	for _, in := range g.fn.Body {
+		if in.Op == ops.RouteWeights && !g.inMemory(in.Results[0]) {
+			memo(g, [3]any{in.Results[0], "element", rows}, func() *tile.Value { return g.b.Col(g.list(in.Results[0], token)) })
+		}
+	}
+}
+
 // last runs f in the instance that is the last of its group to arrive, which leaves the tickets as they were.
-func (g *gen) last(s sink, group *tile.Value, members int, groups ir.Size, f func()) {
+func (g *gen) last(s sink, group, members *tile.Value, groups ir.Size, f func()) {
 	b := g.b
 	tickets := g.ticketParam(s, groups)
 	b.Barrier()
 	ticket := b.AtomicAdd(tickets, group, b.Int(1)).Named("ticket")
-	g.when(b.EqI(ticket, members-1), func() {
+	g.when(b.Eq(ticket, b.SubI(members, 1)), func() {
 		b.Store(tickets, group, b.Int(0), nil)
 		f()
 	}, nil)
@@ -123,5 +216,6 @@ func (g *gen) held(anchors []*ir.Instr, f func()) {
 	f()
 	for _, a := range anchors {
 		delete(g.stored, a.Results[0])
+		delete(g.here, a.Results[0])
 	}
 }

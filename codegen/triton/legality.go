@@ -16,6 +16,7 @@ type Violation struct {
 	Limit   string // what the target takes
 	Source  string // where that is known from, "unknown" if the limit is that of all targets
 	Remedy  string // what to change
+	More    int    // others of the same kind
 	Warning bool   // right, but slow or not proved; the others fail a build
 }
 
@@ -25,7 +26,12 @@ func (v Violation) Error() string {
 	if v.Warning {
 		level = "warning: "
 	}
-	return fmt.Sprintf("%skernel %s: %s: found %s; %s (%s); %s", level, v.Kernel, v.Rule, v.Found, v.Limit, v.Source, v.Remedy)
+	more := ""
+	if v.More > 0 {
+		more = fmt.Sprintf(" and %d more", v.More)
+	}
+	return fmt.Sprintf("%skernel %s: %s: found %s%s; %s (%s); %s", level, v.Kernel, v.Rule, v.Found, more, v.Limit, v.Source,
+		v.Remedy)
 }
 
 // Errors are the violations that fail a build.
@@ -61,6 +67,7 @@ var rules = []struct {
 	{"atomics", (*checker).atomics},
 	{"masked-other", (*checker).maskedOther},
 	{"masked-address", (*checker).maskedAddress},
+	{"repeated-address", (*checker).repeatedAddresses},
 	{"masked-rows", (*checker).maskedRows},
 	{"masks-in-loops", (*checker).masksInLoops},
 	{"fp8-pointer", (*checker).fp8},
@@ -107,26 +114,28 @@ type checker struct {
 	out  []Violation
 }
 
-// breaks reports a violation, each text once.
+// breaks reports a violation. Of several with one limit the first is told and the others are counted.
 func (c *checker) breaks(source, limit, remedy, found string, args ...any) {
-	c.add(false, source, limit, remedy, fmt.Sprintf(found, args...))
+	c.add(Violation{Limit: limit, Source: source, Remedy: remedy}, found, args)
 }
 
 // warns reports what is right but better avoided.
 func (c *checker) warns(source, limit, remedy, found string, args ...any) {
-	c.add(true, source, limit, remedy, fmt.Sprintf(found, args...))
+	c.add(Violation{Limit: limit, Source: source, Remedy: remedy, Warning: true}, found, args)
 }
 
-func (c *checker) add(warning bool, source, limit, remedy, found string) {
-	if source == "" {
-		source = unknown
+func (c *checker) add(v Violation, found string, args []any) {
+	v.Kernel, v.Rule = c.p.Name, c.rule
+	if v.Source == "" {
+		v.Source = unknown
 	}
-	v := Violation{c.p.Name, c.rule, found, limit, source, remedy, warning}
-	for _, o := range c.out {
-		if o == v {
+	for i := range c.out {
+		if o := &c.out[i]; o.Rule == v.Rule && o.Limit == v.Limit && o.Warning == v.Warning {
+			o.More++
 			return
 		}
 	}
+	v.Found = fmt.Sprintf(found, args...)
 	c.out = append(c.out, v)
 }
 
@@ -144,5 +153,13 @@ func (c *checker) each(f func(*tile.Op), codes ...tile.Code) {
 	})
 }
 
-// text names an op by its line in the program's text.
-func (c *checker) text(op *tile.Op) string { return fmt.Sprintf("%q", c.p.OpText(op)) }
+// line is an op as the program's text has it, made when it is printed.
+type line struct {
+	p  *tile.Program
+	op *tile.Op
+}
+
+// String is the text in quotes.
+func (l line) String() string { return fmt.Sprintf("%q", l.p.OpText(l.op)) }
+
+func (c *checker) text(op *tile.Op) line { return line{c.p, op} }

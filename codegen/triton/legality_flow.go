@@ -8,15 +8,12 @@ import (
 
 // flow is where the values of a program come from and go to.
 type flow struct {
-	plan *plan // its places and uses; nothing is inlined
+	plan      *plan // its places and uses; nothing is inlined
+	addresses map[*tile.Value]bool
 }
 
 func newFlow(p *tile.Program) *flow {
-	l := emptyPlan(p, nil)
-	l.number(p.Body, nil, 0)
-	l.markLive()
-	l.collectUsers(p.Body)
-	return &flow{l}
+	return &flow{plan: analyse(p), addresses: map[*tile.Value]bool{}}
 }
 
 func (f *flow) users(v *tile.Value) []user { return f.plan.users[v] }
@@ -77,7 +74,7 @@ func (f *flow) from(v *tile.Value, found, through func(*tile.Value) bool) bool {
 
 // isGathered reports whether a load or store goes to addresses that were themselves loaded, lane by lane.
 func (f *flow) isGathered(op *tile.Op) bool {
-	return f.from(op.Args[0], isLoadedTile, func(*tile.Value) bool { return true })
+	return f.from(op.Args[0], isLoadedTile, always)
 }
 
 func isLoadedTile(v *tile.Value) bool {
@@ -138,11 +135,18 @@ func sameAttributes(x, y *tile.Op) bool {
 // isAddress reports whether a value serves positions and masks alone and is computed from counters, so that a
 // compiler that knows blocks of memory keeps no tile for it.
 func (f *flow) isAddress(v *tile.Value) bool {
-	if f.from(v, func(w *tile.Value) bool { return w.Def != nil && w.Def.Code >= tile.Dot }, func(*tile.Value) bool { return true }) {
-		return false
+	known, ok := f.addresses[v]
+	if !ok {
+		known = !f.from(v, isFetched, always) && f.onlyAddresses(v, map[*tile.Value]bool{})
+		f.addresses[v] = known
 	}
-	return f.onlyAddresses(v, map[*tile.Value]bool{})
+	return known
 }
+
+// isFetched reports whether a value is more than arithmetic on counters.
+func isFetched(v *tile.Value) bool { return v.Def != nil && v.Def.Code >= tile.Dot }
+
+func always(*tile.Value) bool { return true }
 
 func (f *flow) onlyAddresses(v *tile.Value, seen map[*tile.Value]bool) bool {
 	if seen[v] {

@@ -13,6 +13,7 @@ var rewrites = []struct {
 }{
 	{func(t targets.Target) bool { return !t.Loads.FP8.Or(false) }, BytesForFP8},
 	{func(t targets.Target) bool { return t.Ops.Transpose.Is(targets.Forbidden) }, TransposeByLoad},
+	{func(t targets.Target) bool { return t.Loads.Repeats.Is(false) }, ReadOnce},
 	{func(t targets.Target) bool { return t.Loads.LiveMasked.Is(true) }, LiveMasked},
 	{func(t targets.Target) bool { return t.Loads.OtherIgnored.Is(true) }, MaskedWhere},
 	{func(t targets.Target) bool { return t.Stores.EmptyDropsAll.Is(true) }, GuardStores},

@@ -24,8 +24,9 @@ func (f *flow) needsChoice(load *tile.Op) bool {
 	return load.Args[1] != nil && f.otherMatters(load.Results[0], load.Args[1])
 }
 
-// maskedAddress asks that gathers under a mask form no address out of range. Positions that are counted and not
-// loaded are blocks of memory to a compiler that has this rule, and end where the mask does.
+// maskedAddress asks that masked lanes form no address out of range where it must be in range: addresses that are
+// loaded, and counted ones that are known to begin below zero. Other counted positions are blocks of memory to a
+// compiler that has this rule, and end where the mask does.
 func (c *checker) maskedAddress() {
 	if !c.t.Loads.LiveMasked.Is(true) {
 		return
@@ -38,9 +39,63 @@ func (c *checker) maskedAddress() {
 	}, tile.Load, tile.Store)
 }
 
-// needsClamp reports whether masked lanes of a gather or scatter may have any address.
+// needsClamp reports whether masked lanes of a load or store may have any address, or one below zero.
 func (f *flow) needsClamp(op *tile.Op) bool {
-	return op.Args[len(op.Args)-1] != nil && !f.isClamped(op)
+	return op.Args[len(op.Args)-1] != nil && (!f.isClamped(op) || least(op.Args[0]) < 0)
+}
+
+// least is the smallest value of positions as far as it is known; arguments, ids and counters are not negative, and
+// neither is a difference of two of them.
+func least(v *tile.Value) int64 {
+	if v.Def == nil {
+		return 0
+	}
+	op := v.Def
+	switch c := op.Code; {
+	case c == tile.ConstInt:
+		return op.Int
+	case c == tile.Add:
+		return least(op.Args[0]) + least(op.Args[1])
+	case c == tile.Sub && isConst(op.Args[1]):
+		return least(op.Args[0]) - op.Args[1].Def.Int
+	case c == tile.Mul && isConst(op.Args[1]):
+		return min(least(op.Args[0])*op.Args[1].Def.Int, 0)
+	case c >= tile.Full && c <= tile.Transpose, c == tile.Cast:
+		return least(op.Args[0])
+	}
+	return 0 // bounded or chosen by the author, or none of the above
+}
+
+// repeatedAddresses asks that a load reads what is the same along an axis once.
+func (c *checker) repeatedAddresses() {
+	if !c.t.Loads.Repeats.Is(false) {
+		return
+	}
+	c.each(func(op *tile.Op) {
+		if len(repeatedAxes(op)) > 0 {
+			c.breaks(c.t.Loads.Repeats.Source(), "no two lanes of an axis at one address",
+				"load once and choose by the mask afterwards (ReadOnce)", "%s", c.text(op))
+		}
+	}, tile.Load)
+}
+
+// repeatedAxes are the axes along which all lanes of a load have one address.
+func repeatedAxes(load *tile.Op) (axes []int) {
+	at := distinct(load.Args[0])
+	for i, d := range at.Shape {
+		if d.Size == 1 && load.Results[0].Shape[i].Size > 1 {
+			axes = append(axes, i)
+		}
+	}
+	return axes
+}
+
+// distinct is what a value repeats.
+func distinct(v *tile.Value) *tile.Value {
+	for v.Def != nil && v.Def.Code == tile.Broadcast {
+		v = v.Def.Args[0]
+	}
+	return v
 }
 
 func (c *checker) maskedRows() {

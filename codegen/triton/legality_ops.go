@@ -7,35 +7,48 @@ import (
 	"flagc/targets"
 )
 
-// indexWidth asks what the target does with vectors of i64. Where nobody says, they are for addresses alone.
+// indexWidth asks what the target does with vectors of i64. Where nobody says, arithmetic on them is for addresses
+// alone.
 func (c *checker) indexWidth() {
 	use, known := c.t.Ops.Int64.Get()
 	source := c.t.Ops.Int64.Source()
-	if bits := c.t.Index.Bits; bits.Is(32) && !known {
-		source = bits.Source()
+	if !known {
+		source = c.t.Index.Bits.Source()
+	}
+	if use == targets.Works {
+		return
 	}
 	c.p.Body.Walk(func(op *tile.Op) {
-		if !c.plan.sites[op].keep {
+		v := longVector(op)
+		if v == nil || !c.plan.sites[op].keep {
 			return
 		}
-		for _, v := range op.Results {
-			if v.DType != tile.I64 || len(v.Shape) == 0 || use == targets.Works {
-				continue
-			}
-			remedy := "count in i32 and widen a scalar row offset"
-			switch {
-			case use == targets.Forbidden:
-				c.breaks(source, "no vectors of i64", remedy, "%s", c.text(op))
-			case use == targets.Slow:
-				c.warns(source, "vectors of i64 are slow", remedy, "%s", c.text(op))
-			case !c.onlyAddresses(v, map[*tile.Value]bool{}):
-				c.breaks(source, "vectors of i64 for addresses only", remedy, "%s", c.text(op))
-			}
-		}
-		if op.Code.IsComparison() && op.Args[0].DType == tile.I64 && len(op.Results[0].Shape) > 0 && use == targets.Forbidden {
-			c.breaks(source, "no vectors of i64", "compare in i32", "%s", c.text(op))
+		remedy := "count in i32 and widen a scalar row offset"
+		arithmetic := op.Code >= tile.Neg && op.Code != tile.Cast && op.Code < tile.Load
+		switch {
+		case use == targets.Forbidden:
+			c.breaks(source, "no vectors of i64", remedy, "%s", c.text(op))
+		case !arithmetic:
+		case use == targets.Slow:
+			c.warns(source, "vectors of i64 are slow", remedy, "%s", c.text(op))
+		case v.Def != op || !c.onlyAddresses(v, map[*tile.Value]bool{}):
+			c.breaks(source, "vectors of i64 for addresses only", remedy, "%s", c.text(op))
 		}
 	})
+}
+
+// longVector is the vector of i64 that an op yields or compares, nil if there is none.
+func longVector(op *tile.Op) *tile.Value {
+	values := op.Results
+	if op.Code.IsComparison() {
+		values = op.Args
+	}
+	for _, v := range values {
+		if v.DType == tile.I64 && len(v.Shape) > 0 {
+			return v
+		}
+	}
+	return nil
 }
 
 func (c *checker) transposes() {

@@ -118,7 +118,51 @@ func (c *copier) number(x float64, d tile.DType) *tile.Value {
 	return v
 }
 
-// LiveMasked sends masked lanes of gathers and scatters to element 0, for machines that form their addresses too.
+// ReadOnce reads what lanes share along an axis once, if any of them needs it, and chooses by the mask afterwards.
+func ReadOnce(p *tile.Program) *tile.Program {
+	return rewritten(p, func(c *copier, op *tile.Op) ([]*tile.Value, bool) {
+		if op.Code != tile.Load || len(repeatedAxes(op)) == 0 {
+			return nil, false
+		}
+		at, mask := c.of(distinct(op.Args[0])), c.of(op.Args[1])
+		var v *tile.Value
+		if mask == nil {
+			v = c.BroadcastTo(c.Load(c.param(op.Param), at, nil, 0), op.Results[0].Shape...)
+		} else {
+			once := c.Load(c.param(op.Param), at, c.anyAlong(mask, repeatedAxes(op)), op.Float)
+			v = c.Where(mask, once, c.number(op.Float, once.DType))
+			if !equalSizes(v.Shape, op.Results[0].Shape) {
+				v = c.BroadcastTo(v, op.Results[0].Shape...)
+			}
+		}
+		v.Name = op.Results[0].Name
+		return []*tile.Value{v}, true
+	})
+}
+
+// anyAlong is whether a mask holds anywhere along some axes, which keep an extent of 1.
+func (c *copier) anyAlong(mask *tile.Value, axes []int) *tile.Value {
+	if len(mask.Shape) == 0 {
+		return mask
+	}
+	lanes := mask
+	for _, axis := range axes {
+		if mask.Shape[axis].Size == 1 {
+			continue
+		}
+		if lanes == mask {
+			lanes = c.Cast(mask, tile.I32)
+		}
+		lanes = c.Expand(c.Max(lanes, axis), axis)
+	}
+	if lanes == mask {
+		return mask
+	}
+	return c.Gt(lanes, c.Int(0))
+}
+
+// LiveMasked sends masked lanes whose addresses may be out of range, as of gathers and scatters, to
+// element 0, for machines that form their addresses too.
 func LiveMasked(p *tile.Program) *tile.Program {
 	f := newFlow(p)
 	return rewritten(p, func(c *copier, op *tile.Op) ([]*tile.Value, bool) {

@@ -22,6 +22,7 @@ var scalarsOf = map[string]map[string]int{
 	"sections":         {"m": 6},
 	"widen_fp4":        {"n": 384},
 	"odds":             {"n": 50},
+	"small":            {"m": 16},
 	"gather":           {"m": 4, "rows": 9, "n": 50},
 }
 
@@ -131,7 +132,8 @@ func gather() *tile.Program {
 }
 
 func programsUnderTest() map[string]func() *tile.Program {
-	out := map[string]func() *tile.Program{"gather": gather}
+	out := map[string]func() *tile.Program{"gather": gather, "repeated": func() *tile.Program { return repeated(true) },
+		"repeated unmasked": func() *tile.Program { return repeated(false) }}
 	for name, sample := range samples {
 		out[name] = sample
 	}
@@ -146,6 +148,7 @@ func TestRewritesKeepTheMeaning(t *testing.T) {
 		"fp8":          BytesForFP8,
 		"transpose":    TransposeByLoad,
 		"live masked":  LiveMasked,
+		"read once":    ReadOnce,
 		"masked where": MaskedWhere,
 		"guard stores": GuardStores,
 		"warps":        func(p *tile.Program) *tile.Program { return FewerWarps(p, 2) },
@@ -190,6 +193,9 @@ func TestMaskedWhereHidesGarbage(t *testing.T) {
 func TestLiveMaskedKeepsAddressesInRange(t *testing.T) {
 	require.ErrorContains(t, tile.Interpret(gather(), arguments(t, gather(), 1), tile.Options{LiveMasked: true}), "masked")
 	requireSame(t, gather(), LiveMasked, tile.Options{LiveMasked: true})
+	p := shifted()
+	p.Grid = "1"
+	requireSame(t, p, LiveMasked, tile.Options{LiveMasked: true})
 }
 
 func TestGuardStoresBranches(t *testing.T) {

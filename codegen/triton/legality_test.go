@@ -118,6 +118,9 @@ var broken = []struct {
 	{"masked-other", summed(true), vector(64, true), targets.P800, targets.P800}, // masked when stored
 	{"masked-address", gather(), LiveMasked(gather()), targets.Ascend910B64, targets.Ascend910B64},
 	{"masked-address", gather(), sparseAttention(), targets.Ascend910B64, targets.Ascend910B64}, // chosen by the author
+	{"masked-address", shifted(), LiveMasked(shifted()), targets.Ascend910B64, targets.Ascend910B64},
+	{"repeated-address", repeated(true), ReadOnce(repeated(true)), targets.Ascend910B64, targets.Ascend910B64},
+	{"repeated-address", repeated(false), repeated(false), targets.Ascend910B64, targets.H100},
 	{"masked-rows", rows(32, true), rows(16, true), targets.P800, targets.P800},
 	{"masked-rows", rows(32, true), rows(32, false), targets.P800, targets.P800},
 	{"masks-in-loops", linearBF16(), dot(tile.BF16, 16, 16, 16), targets.BIV150, targets.BIV150},
@@ -194,6 +197,29 @@ func rows(n int, masked bool) *tile.Program {
 		}
 		b.Store(b.y, at, b.Load(b.x, at, mask, 0), mask)
 	})
+}
+
+// shifted reads from 8 lanes below the first, under a mask.
+func shifted() *tile.Program {
+	return program(func(b small) {
+		at := b.Range(tile.D(64))
+		b.Store(b.y, at, b.Load(b.x, b.SubI(at, 8), b.GeI(at, 8), 1), nil)
+	})
+}
+
+// repeated reads one row for all rows.
+func repeated(masked bool) *tile.Program {
+	p := program(func(b small) {
+		r, cols := b.Col(b.Range(tile.D(16))), b.Row(b.Range(tile.D(64)))
+		at := b.BroadcastTo(cols, tile.D(16), tile.D(64))
+		var mask *tile.Value
+		if masked {
+			at, mask = cols, b.And(b.LtI(r, 11), b.LtI(cols, 50))
+		}
+		b.Store(b.y, b.Add(b.MulI(r, 64), cols), b.Load(b.x, at, mask, 3), nil)
+	})
+	p.Grid = "1"
+	return p
 }
 
 // looped loads n rows at a time, into memory that the compiler doubles.

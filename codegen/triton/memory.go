@@ -104,6 +104,8 @@ type region struct {
 	group *tile.Value
 	// token and head are, where the rows are heads of one token, that token (a scalar) and the heads (a column).
 	token, head *tile.Value
+	part        *tile.Value // which of the parts of the columns this is, where it matters
+	origin      *region     // that this is other rows of, with the same columns; nil for none
 }
 
 // block makes a region of count rows and width columns of a value with so many columns.
@@ -154,7 +156,14 @@ func (g *gen) load(v *ir.Value, r *region) *tile.Value {
 		if v.Type.Elem.IsQuantised() {
 			return g.loadQuantised(v, r, k)
 		}
-		x := g.b.LoadF32(g.elements(v, tile.In), g.offsets(r, k), g.mask(r), 0)
+		mask := g.mask(r)
+		if here := g.here[v]; here != nil {
+			mask = here
+			if r.colLive != nil {
+				mask = g.b.And(here, r.colLive)
+			}
+		}
+		x := g.b.LoadF32(g.elements(v, tile.In), g.offsets(r, k), mask, 0)
 		return x.Named("%s_tile", g.name(v))
 	})
 }
@@ -198,6 +207,15 @@ func (g *gen) blocks(r *region, block, columns int) *region {
 func (g *gen) exponent(byteTile *tile.Value) *tile.Value {
 	bits := g.b.Shl(g.b.AndI(g.b.Cast(byteTile, tile.I32), 255), 23)
 	return g.b.Bitcast(g.b.Maximum(bits, g.b.Int(1<<22)), tile.F32)
+}
+
+// inside are places of a row of k, 0 where the lane is not live: machines that gather want an address in range from
+// every lane, and the row at hand may be the last.
+func (g *gen) inside(lane, live *tile.Value, k int) *tile.Value {
+	if lane.Len() == k {
+		return lane
+	}
+	return g.b.Where(live, lane, g.b.Int(0))
 }
 
 // store writes a region of a value, rounded to what it is stored as.

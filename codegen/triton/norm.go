@@ -117,14 +117,17 @@ func (g *gen) needWhole(in *ir.Instr, r *region) int {
 
 // pullRope rotates pairs of neighbours by the angles of a table that the host makes.
 func (g *gen) pullRope(in *ir.Instr, r *region) *tile.Value {
-	b, k, dims := g.b, g.needWhole(in, r), in.Attrs.Int("dims")
+	b := g.b
+	if r.width.Size%2 != 0 {
+		g.fail("rope of %d columns", r.width.Size)
+	}
 	half := tile.D(r.width.Size / 2)
 	x := b.Reshape(g.spread(g.pull(in.Args[0], r), r), r.height, half, tile.D(2))
 	side := b.Row(b.Row(b.Range(tile.D(2))))
 	even := b.EqI(side, 0)
 	re := b.Sum(b.Where(even, x, b.Float(0)), 2).Named("re")
 	im := b.Sum(b.Where(even, b.Float(0), x), 2).Named("im")
-	cos, sin := g.angles(in, r, half, (k-dims)/2, dims)
+	cos, sin := g.angles(in, r, half)
 	if in.Attrs.Bool("inverse") {
 		sin = b.Neg(sin)
 	}
@@ -133,11 +136,16 @@ func (g *gen) pullRope(in *ir.Instr, r *region) *tile.Value {
 }
 
 // angles are the cosines and sines of the pairs of each row; pairs before the rotating ones turn by nothing.
-func (g *gen) angles(in *ir.Instr, r *region, half tile.Dim, still, dims int) (cos, sin *tile.Value) {
+func (g *gen) angles(in *ir.Instr, r *region, half tile.Dim) (cos, sin *tile.Value) {
 	type pair struct{ cos, sin *tile.Value }
-	p := memo(g, [4]any{in, "angles", r.rows, half.Size}, func() pair {
+	k, dims := g.columns(in.Results[0]), in.Attrs.Int("dims")
+	still := (k - dims) / 2
+	p := memo(g, [3]any{in, "angles", r}, func() pair {
 		b := g.b
 		pairs := b.Row(b.Range(half))
+		if r.first != nil {
+			pairs = b.Add(b.DivI(r.first, 2), pairs)
+		}
 		turning := b.And(b.GeI(pairs, still), b.LtI(pairs, still+dims/2))
 		if r.live != nil {
 			turning = b.And(turning, r.live)
@@ -265,27 +273,40 @@ func (g *gen) pullFP4QuantSim(in *ir.Instr, r *region) *tile.Value {
 	return g.widened(g.quantise(g.pull(in.Args[0], r), r, in.Attrs.Int("block"), gridE2M1), r)
 }
 
-// pullHadamard multiplies by the matrix of signs (-1)^popcount(i·j), times k^-½.
+// pullHadamard multiplies by the matrix of signs (-1)^popcount(i·j), times k^-½. One row is taken as a matrix of its own:
+// the signs of k = m·n are those of m times those of n, so rows and columns are transformed one after the other.
 func (g *gen) pullHadamard(in *ir.Instr, r *region) *tile.Value {
 	b, k := g.b, g.needWhole(in, r)
-	n := tile.D(k)
 	x := g.pull(in.Args[0], r)
-	signs := memo(g, [2]any{"signs", k}, func() *tile.Value {
-		p := b.And(b.Col(b.Range(n)), b.Row(b.Range(n)))
+	scale := 1 / math.Sqrt(float64(k))
+	if r.height.Size >= g.plan.dotM {
+		signs := b.Cast(g.signs(k), tile.BF16)
+		return b.MulF(b.Dot(b.Cast(x, tile.BF16), signs, b.Zeros(r.height, tile.D(k))), scale)
+	}
+	if r.height.Size > 1 {
+		g.fail("hadamard of %d rows", r.height.Size)
+	}
+	m := 1
+	for m*m < k {
+		m *= 2
+	}
+	n := k / m
+	square := b.Reshape(x, tile.D(m), tile.D(n))
+	rows := b.Sum(b.Mul(b.Expand(square, 1), b.Expand(g.signs(n), 0)), 2)
+	columns := b.Sum(b.Mul(b.Expand(g.signs(m), 2), b.Expand(rows, 0)), 1)
+	return b.MulF(b.Reshape(columns, tile.D(1), tile.D(k)), scale)
+}
+
+// signs is the n×n matrix of (-1)^popcount(i·j).
+func (g *gen) signs(n int) *tile.Value {
+	return memo(g, [2]any{"signs", n}, func() *tile.Value {
+		b := g.b
+		p := b.And(b.Col(b.Range(tile.D(n))), b.Row(b.Range(tile.D(n))))
 		for _, shift := range []int{8, 4, 2, 1} {
-			if 1<<shift < k { // folds the upper bits onto the lower, until one says whether they are odd
+			if 1<<shift < n { // folds the upper bits onto the lower, until one says whether they are odd
 				p = b.Xor(p, b.Shr(p, shift))
 			}
 		}
 		return b.Sub(b.Float(1), b.MulF(b.Cast(b.AndI(p, 1), tile.F32), 2)).Named("signs")
 	})
-	var y *tile.Value
-	if r.height.Size >= g.plan.dotM {
-		y = b.Dot(b.Cast(x, tile.BF16), b.Cast(signs, tile.BF16), b.Zeros(r.height, n))
-	} else if r.height.Size == 1 {
-		y = b.Row(b.Sum(b.Mul(b.Reshape(x, n, tile.D(1)), signs), 0))
-	} else {
-		g.fail("hadamard of %d rows", r.height.Size)
-	}
-	return b.MulF(y, 1/math.Sqrt(float64(k)))
 }

@@ -11,13 +11,17 @@ import (
 // lineWidth is the longest line of a printed kernel, as in the rest of the project.
 const lineWidth = 110
 
-// Print is the text of a program as a Python file with one kernel. The program must be well formed.
+// Print is the text of a program as a Python file with one kernel: that of a careful author, with small expressions
+// inlined and one statement for each value that has a name. It is valid for Triton 3.2 to 3.6 and under Triton's
+// interpreter, and depends on the program alone, byte for byte. The program must be well formed.
 //
 // A statement that does not fit on a line is divided, and the text made anew, for as long as that helps.
 func Print(p *tile.Program) []byte {
+	l := analyse(p)
 	keep := map[*tile.Value]bool{}
 	for {
-		w := &writer{plan: newPlan(p, keep)}
+		l.decide(keep)
+		w := &writer{plan: l}
 		w.header()
 		w.signature()
 		w.docstring()

@@ -29,10 +29,11 @@ var operators = map[tile.Code]struct {
 	tile.Ge: {">=", precCompare}, tile.Eq: {"==", precCompare}, tile.Ne: {"!=", precCompare},
 }
 
-// functions are the ops that are calls of the same form everywhere. Square roots and quotients have the forms that
-// round correctly: the short ones are approximations on some machines.
+// functions are the ops that are calls of the same form everywhere. Square roots and quotients have the short forms,
+// which on some machines are off by two units in the last place of float32: what is stored is rounded to bf16 or judged
+// within what float32 sums are off, and the forms that round correctly take three times as long there.
 var functions = map[tile.Code]string{
-	tile.Abs: "tl.abs", tile.Exp: "tl.exp", tile.Log: "tl.log", tile.Sqrt: "tl.sqrt_rn", tile.Rsqrt: "tl.rsqrt",
+	tile.Abs: "tl.abs", tile.Exp: "tl.exp", tile.Log: "tl.log", tile.Sqrt: "tl.sqrt", tile.Rsqrt: "tl.rsqrt",
 	tile.Floor: "tl.floor", tile.Minimum: "tl.minimum", tile.Maximum: "tl.maximum", tile.Where: "tl.where",
 	tile.Sum: "tl.sum", tile.Max: "tl.max", tile.Min: "tl.min",
 }
@@ -69,8 +70,6 @@ func (l *plan) expr(v *tile.Value) *node {
 func (l *plan) arithmetic(v *tile.Value) *node {
 	op := v.Def
 	switch {
-	case op.Code == tile.Div && v.DType.IsFloat():
-		return newCall("tl.div_rn", l.value(op.Args[0]), l.value(op.Args[1]))
 	case op.Code == tile.Neg:
 		return &node{kind: prefix, text: "-", prec: precUnary, args: []*node{l.value(op.Args[0])}}
 	case op.Code == tile.Not && len(v.Shape) == 0:
@@ -110,6 +109,9 @@ func (l *plan) bare(v *tile.Value) *node {
 // operator writes x op y. Bit masks read as hexadecimal numbers; x + -1 reads as x - 1.
 func (l *plan) operator(op *tile.Op) *node {
 	o := operators[op.Code]
+	if op.Code == tile.Div && op.Results[0].DType.IsFloat() {
+		o.text = "/"
+	}
 	x, y := l.value(op.Args[0]), l.value(op.Args[1])
 	switch {
 	case op.Code == tile.And || op.Code == tile.Or || op.Code == tile.Xor:

@@ -143,6 +143,10 @@ func (l *plan) describe(v *tile.Value) string {
 		return strings.TrimSuffix(op.Param.Name, "_ptr")
 	case op.Code == tile.Range:
 		return "offs_" + strings.ToLower(strings.TrimPrefix(l.dim(v.Shape[0]), "BLOCK_"))
+	case op.Code == tile.Bitcast && !v.DType.IsFloat():
+		return l.root(v) + "_bits"
+	case !v.DType.IsFloat() && op.Code >= tile.And && op.Code <= tile.Shr:
+		return "bits"
 	case !v.DType.IsFloat() && op.Code.IsBinary():
 		return map[bool]string{true: "index", false: "offs"}[len(v.Shape) == 0]
 	}

@@ -37,32 +37,32 @@ type user struct {
 	back bool
 }
 
-// newPlan plans a program. The values in keep become statements in any case.
-func newPlan(p *tile.Program, keep map[*tile.Value]bool) *plan {
-	l := emptyPlan(p, keep)
-	l.number(p.Body, nil, 0)
-	l.markLive()
-	l.collectUsers(p.Body)
-	l.chooseInlined()
-	l.limitExpressions(p.Body)
-	l.assignVariables()
-	l.assignNames()
-	return l
-}
-
-func emptyPlan(p *tile.Program, keep map[*tile.Value]bool) *plan {
-	return &plan{
+// analyse finds the places and uses of a program's values; nothing is decided yet.
+func analyse(p *tile.Program) *plan {
+	l := &plan{
 		program: p,
-		keep:    keep,
 		sites:   map[*tile.Op]*site{},
 		holders: map[*tile.Block]*tile.Op{},
 		homes:   map[*tile.Value]*tile.Block{},
 		live:    map[*tile.Value]bool{},
 		users:   map[*tile.Value][]user{},
-		inline:  map[*tile.Value]bool{},
-		vars:    map[*tile.Value]*variable{},
-		taken:   map[string][]*variable{},
 	}
+	l.number(p.Body, nil, 0)
+	l.markLive()
+	l.collectUsers(p.Body)
+	return l
+}
+
+// decide chooses statements, variables and names. The values in keep become statements in any case.
+func (l *plan) decide(keep map[*tile.Value]bool) {
+	l.keep = keep
+	l.inline = map[*tile.Value]bool{}
+	l.vars = map[*tile.Value]*variable{}
+	l.taken = map[string][]*variable{}
+	l.chooseInlined()
+	l.limitExpressions(l.program.Body)
+	l.assignVariables()
+	l.assignNames()
 }
 
 // number gives every op its place in the text, and every value the block where it comes to be.

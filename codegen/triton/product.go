@@ -1,6 +1,8 @@
 package triton
 
 import (
+	"slices"
+
 	"flagc/ir"
 	"flagc/ir/ops"
 	"flagc/ir/tile"
@@ -20,11 +22,38 @@ type product struct {
 
 // pullProduct is a block of a product of x with weights, row by weight row.
 func (g *gen) pullProduct(in *ir.Instr, r *region) *tile.Value {
-	p := g.product(in, r)
 	if r.height.Size == 1 {
-		return g.multiplyAdd(p)
+		return g.multiplied(in, r)
 	}
-	return g.matrixProduct(p)
+	return g.matrixProduct(g.product(in, r))
+}
+
+// multiplied is the product for one row of x. Products of the section that read the same row are computed with it, so
+// that their weights are on the way at the same time.
+func (g *gen) multiplied(in *ir.Instr, r *region) *tile.Value {
+	key := func(in *ir.Instr) any { return [3]any{in, "multiplied", r} }
+	if !g.known(key(in)) {
+		var all []product
+		for _, other := range g.fn.Body {
+			if other == in || g.alike(in, other) {
+				all = append(all, g.product(other, r))
+			}
+		}
+		for i, y := range g.multiplyAdd(all) {
+			memo(g, key(all[i].in), func() *tile.Value { return y })
+		}
+	}
+	return memo(g, key(in), func() *tile.Value { return nil })
+}
+
+// alike reports whether two products of a section differ in their weights alone.
+func (g *gen) alike(in, other *ir.Instr) bool {
+	n := len(in.Args) - 1
+	if other.Op != in.Op || !slices.Contains(g.siblings, in) || !slices.Contains(g.siblings, other) || !slices.Equal(in.Args[:n], other.Args[:n]) {
+		return false
+	}
+	v, w := in.Args[n].Type, other.Args[n].Type
+	return v.Elem == w.Elem && slices.EqualFunc(v.Dims, w.Dims, func(a, b ir.Dim) bool { return a.Size.Equal(b.Size) })
 }
 
 // product finds the rows of both operands that a block of the result needs.
@@ -42,19 +71,24 @@ func (g *gen) product(in *ir.Instr, r *region) product {
 	case ops.GroupedLinear:
 		p.base = g.b.MulI(g.groupOf(r, g.fixed(p.w.Type.Dims[0].Size, "the groups")), columns)
 	case ops.ExpertLinear:
-		experts := g.fixed(p.w.Type.Dims[0].Size, "the experts")
 		if len(p.x.Type.Dims) == 2 {
 			p.xRows = g.divided(r.rows, g.columns(in.Args[1]))
 		}
 		if r.height.Size > 1 {
 			g.fail("expert_linear of %d rows at once", r.height.Size)
 		}
-		id := g.index(in, 1, r.rows, r.live)
-		here := g.b.And(g.b.GeI(id, 0), g.b.LtI(id, experts))
+		id, here := g.expert(in, r.rows, r.live)
 		p.to = g.b.Where(here, p.to, g.b.Int(0))
 		p.base = g.b.MulI(id, columns)
 	}
 	return p
+}
+
+// expert is the number of the expert that a row chose, as the rank counts, and whether the rank has it.
+func (g *gen) expert(in *ir.Instr, rows, live *tile.Value) (id, here *tile.Value) {
+	experts := g.fixed(in.Args[2].Type.Dims[0].Size, "the experts")
+	id = memo(g, [3]any{in.Args[1], "expert", rows}, func() *tile.Value { return g.index(in, 1, rows, live) })
+	return id, g.b.And(g.b.GeI(id, 0), g.b.LtI(id, experts))
 }
 
 // groupOf is which of n alternating groups the rows belong to, a scalar.
@@ -80,29 +114,72 @@ func (g *gen) depth(p product, limit int) int {
 	return max(d, p.w.Type.Elem.Cols)
 }
 
-// multiplyAdd is the product for one row of x: weights are read once and multiplied as they come.
-func (g *gen) multiplyAdd(p product) *tile.Value {
-	b, r := g.b, p.region
-	depth := g.depth(p, max(g.plan.gemvElements/r.width.Size, 32))
-	xr := &region{rows: p.xRows, height: tile.D(1)}
-	g.prepare(p.x, xr)
-	first := p.base
-	if r.first != nil {
-		first = b.Add(p.base, r.first)
-	}
-	rows := b.Col(b.Add(first, b.Range(r.width)))
+// multiplyAdd are the products for one row of x: weights are read once and multiplied as they come.
+func (g *gen) multiplyAdd(all []product) []*tile.Value {
+	b, p := g.b, all[0]
+	r := p.region
+	depth := g.depth(p, max(g.plan.gemvElements/max(r.width.Size, 4), 32))
+	g.prepare(p.x, &region{rows: p.xRows, height: tile.D(1)})
 	var live *tile.Value
 	if r.colLive != nil {
 		live = b.Reshape(r.colLive, r.width, tile.D(1))
 	}
-	acc := b.Zeros(r.width, tile.D(depth)).Named("acc")
-	acc = g.loop("k", b.Int(0), p.to, depth, []*tile.Value{acc}, func(i *tile.Value, c []*tile.Value) []*tile.Value {
-		xb := g.block(p.xRows, nil, 1, i, tile.D(depth), p.k)
+	first, rows, start := make([]*tile.Value, len(all)), make([]*tile.Value, len(all)), make([]*tile.Value, len(all))
+	width := tile.D(depth)
+	if g.byWords(p, depth) {
+		width = tile.D(depth / wordCodes)
+	}
+	for n, q := range all {
+		if first[n] = q.base; r.first != nil {
+			first[n] = b.Add(q.base, r.first)
+		}
+		rows[n] = b.Col(b.Add(first[n], b.Range(r.width)))
+		start[n] = b.Zeros(r.width, width).Named("acc")
+	}
+	acc := g.loop("k", b.Int(0), p.to, depth, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+		out := make([]*tile.Value, len(all))
+		if g.byWords(p, depth) {
+			x := g.eighths(p, i, width)
+			for n, q := range all {
+				out[n] = b.Add(c[n], g.weighedWords(q, x, i, width, rows[n], live))
+			}
+			return out
+		}
+		xb := g.block(p.xRows, nil, 1, i, width, p.k)
 		x := g.pull(p.x, xb)
-		wb := g.block(rows, live, r.width.Size, i, tile.D(depth), p.k)
-		return []*tile.Value{b.Add(c[0], g.weighed(p, x, xb, wb, first))}
-	})[0]
-	return b.Row(b.Sum(acc, 1))
+		for n, q := range all {
+			wb := g.block(rows[n], live, r.width.Size, i, width, p.k)
+			out[n] = b.Add(c[n], g.weighed(q, x, xb, wb, first[n]))
+		}
+		return out
+	})
+	sums := make([]*tile.Value, len(all))
+	for n := range sums {
+		sums[n] = b.Row(b.Sum(acc[n], 1))
+	}
+	return sums
+}
+
+// rowsAtOnce is how many weight rows an instance multiplies with one row of activations: as many as fit, but few enough
+// that there are instances for the whole machine. Columns of a result and what its epilogue takes at once are multiples.
+func (g *gen) rowsAtOnce(in *ir.Instr, need int) int {
+	if in.Op == ops.SumSlots {
+		in = in.Args[0].Def
+	}
+	k, n := g.columns(in.Args[0]), g.columns(in.Results[0])
+	width := g.plan.gemvWidth
+	for width < 32 && width*2*k <= g.plan.gemvElements {
+		width *= 2
+	}
+	all := productOf(in.Results[0].Type.Dims)
+	total, ok := all.Bind(ir.Env{"b": 1, "s": 1}).IsConst()
+	for ok && width > g.plan.gemvWidth && total/width < g.plan.instances {
+		width /= 2
+	}
+	for width > 1 && (n%width != 0 || need > 1 && need%width != 0) {
+		width /= 2
+	}
+	return width
 }
 
 // weighed multiplies a row of x with each of a block of weight rows.
@@ -255,6 +332,14 @@ func (g *gen) pullSumSlots(in *ir.Instr, r *region) *tile.Value {
 	acc := g.b.Zeros(r.height, r.width).Named("sum")
 	return g.loop("slot", g.b.Int(0), g.b.Int(slots), 1, []*tile.Value{acc}, func(j *tile.Value, c []*tile.Value) []*tile.Value {
 		rows := g.b.Add(g.b.MulI(r.rows, slots), j)
+		if in := y.Def; !g.inMemory(y) && in.Op == ops.ExpertLinear && r.height.Size == 1 {
+			// A slot whose expert the rank does not have costs no more than to find that out.
+			_, here := g.expert(in, rows, nil)
+			once := g.b.Where(here, g.b.Int(1), g.b.Int(0))
+			return g.loop("once", g.b.Int(0), once, 1, c, func(_ *tile.Value, c []*tile.Value) []*tile.Value {
+				return []*tile.Value{g.b.Add(c[0], g.pull(y, g.at(r, rows)))}
+			})
+		}
 		return []*tile.Value{g.b.Add(c[0], g.pull(y, g.at(r, rows)))}
 	})[0]
 }

@@ -81,9 +81,16 @@ func (g *gen) at(r *region, rows *tile.Value) *region {
 	if rows == r.rows {
 		return r
 	}
-	return memo(g, [3]any{r, "at", rows}, func() *region {
+	origin := r
+	if r.origin != nil {
+		origin = r.origin
+	}
+	if rows == origin.rows {
+		return origin
+	}
+	return memo(g, [3]any{origin, "at", rows}, func() *region {
 		out := *r
-		out.rows = rows
+		out.rows, out.origin = rows, origin
 		return &out
 	})
 }
@@ -107,7 +114,14 @@ func (g *gen) times(rows *tile.Value, n, plus int) *tile.Value {
 	if n == 1 && plus == 0 {
 		return rows
 	}
-	return memo(g, [4]any{rows, "*", n, plus}, func() *tile.Value { return g.b.AddI(g.b.MulI(rows, n), plus) })
+	return memo(g, [4]any{rows, "*", n, plus}, func() *tile.Value {
+		product := g.b.AddI(g.b.MulI(rows, n), plus)
+		if plus < n { // what it is divided by again is known
+			memo(g, [3]any{product, "/", n}, func() *tile.Value { return rows })
+			memo(g, [3]any{product, "%", n}, func() *tile.Value { return g.b.Int(plus) })
+		}
+		return product
+	})
 }
 
 // pullView reads the same elements under other axes.

@@ -34,6 +34,9 @@ type sink struct {
 var heavy = []*ir.Op{ops.Linear, ops.GroupedLinear, ops.ExpertLinear, ops.SumSlots, ops.HCPre, ops.HCHead,
 	ops.CompressPool, ops.SparseAttention, ops.IndexScore, ops.TopEntries}
 
+// inParts are those whose results come from parts that other instances have left, rather than lying in memory.
+var inParts = []*ir.Op{ops.HCPre, ops.HCHead, ops.SparseAttention}
+
 func (g *gen) isHeavy(in *ir.Instr) bool { return slices.Contains(heavy, in.Op) }
 
 // anchors are the heavy ops that a value is computed from, without those behind another.
@@ -80,7 +83,7 @@ func (g *gen) phases() {
 		}
 		for _, s := range g.later {
 			for _, a := range g.anchors(s.value) {
-				if a.Op == ops.HCPre || a.Op == ops.HCHead {
+				if slices.Contains(inParts, a.Op) {
 					g.arrived[a] = true
 				} else {
 					g.stored[a.Results[0]] = true
@@ -231,7 +234,7 @@ func (g *gen) needsWhole(v *ir.Value) bool {
 	whole := false
 	g.cone(v, func(in *ir.Instr) bool {
 		switch in.Op {
-		case ops.Rope, ops.ActQuantSim, ops.FP4QuantSim, ops.Hadamard, ops.HeadNorm, ops.CompressPool, ops.SparseAttention:
+		case ops.ActQuantSim, ops.FP4QuantSim, ops.Hadamard, ops.HeadNorm, ops.CompressPool:
 			whole = true
 		}
 		return !g.isHeavy(in)
@@ -270,7 +273,14 @@ func (g *gen) sections(sinks []sink) []*section {
 	}
 	var out []*section
 	for _, x := range groups {
-		out = append(out, g.section(x.anchors, x.sinks)...)
+		for _, s := range g.section(x.anchors, x.sinks) {
+			emit := s.emit
+			s.emit = func(id *tile.Value) {
+				g.siblings = x.anchors
+				emit(id)
+			}
+			out = append(out, s)
+		}
 	}
 	return out
 }
@@ -300,7 +310,7 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 	case ops.CompressPool:
 		return g.poolSections(anchors[0], sinks)
 	case ops.SparseAttention:
-		return []*section{g.attentionSection(anchors[0], sinks)}
+		return g.attentionSections(anchors[0], sinks)
 	case ops.IndexScore:
 		return []*section{g.scoreSection(anchors[0], sinks)}
 	case ops.TopEntries:
@@ -410,7 +420,7 @@ func (g *gen) mixSections(in *ir.Instr, sinks []sink) []*section {
 		if !g.tickets() {
 			return
 		}
-		g.last(lead, row, parts, g.rows(in.Results[0]), func() {
+		g.last(lead, row, g.b.Int(parts), g.rows(in.Results[0]), func() {
 			g.arrived[in] = true
 			whole := slices.ContainsFunc(sinks, func(s sink) bool { return s.whole })
 			g.writeRows(sinks, row, whole, g.columns(lead.value))
@@ -535,7 +545,7 @@ func (g *gen) productWidth(s sink, k int) int {
 	}
 	width := g.plan.dotWidth
 	if g.fn.Mode == ir.Decode || g.hasSlots(s.value) {
-		width = g.plan.gemvWidth
+		width = g.rowsAtOnce(g.anchors(s.value)[0], 1)
 	}
 	g.cone(s.value, func(in *ir.Instr) bool {
 		if in.Op == ops.ActQuant {

@@ -89,6 +89,24 @@ func Builtin(t testing.TB, name string) (*ir.Module, string) {
 	return Elaborate(t, config, nil), config
 }
 
+// Deeper is a built-in configuration with its layers repeated.
+func Deeper(t testing.TB, model string, times int) string {
+	text, ok := deepseekv4.Config(model)
+	require.True(t, ok, "%s is not built in", model)
+	var c map[string]any
+	require.NoError(t, json.Unmarshal([]byte(text), &c))
+	layers := int(c["num_hidden_layers"].(float64))
+	ratios := c["compress_ratios"].([]any)
+	var all []any
+	for range times {
+		all = append(all, ratios[:layers]...)
+	}
+	c["compress_ratios"], c["num_hidden_layers"] = append(all, ratios[layers:]...), layers*times
+	out, err := json.Marshal(c)
+	require.NoError(t, err)
+	return string(out)
+}
+
 // Module elaborates the model for the checkpoint, see Elaborate.
 func (g *Golden) Module(t testing.TB, edit func(string) string) *ir.Module {
 	return Elaborate(t, g.Config, edit)

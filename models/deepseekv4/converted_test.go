@@ -14,15 +14,22 @@ import (
 	"flagc/weights"
 )
 
-// TestConvertedCheckpointsEqualTheOfficialCode converts each recorded checkpoint for every policy, several degrees and
+// degrees are the legal ones of the recorded models, with the strategies beyond the o-groups.
+var degrees = map[string][]passes.Options{
+	"nano-flash": {{TP: 1}, {TP: 2}, {TP: 4}, {TP: 8, OGroups: passes.Gather}, {TP: 8, OGroups: passes.Reduce}, {TP: 16}},
+	"nano-pro":   {{TP: 1}, {TP: 2}, {TP: 4}},
+}
+
+// TestConvertedCheckpointsEqualTheOfficialCode converts each recorded checkpoint for every policy, every legal degree and
 // both layouts, and runs the reference on the result: every recorded value comes out as from the official files.
 func TestConvertedCheckpointsEqualTheOfficialCode(t *testing.T) {
 	for _, name := range goldens.Names {
 		for _, policy := range targets.Policies() {
 			for _, layout := range weights.FileLayouts {
-				for _, tp := range []int{1, 2, 4} {
-					t.Run(fmt.Sprintf("%s/%s/%s/tp%d", name, policy, layout, tp), func(t *testing.T) {
-						checkConverted(t, name, layout, passes.Options{Target: targets.CPU, Precision: policy, TP: tp})
+				for _, opts := range degrees[name] {
+					opts.Target, opts.Precision = targets.CPU, policy
+					t.Run(fmt.Sprintf("%s/%s/%s/tp%d%s", name, policy, layout, opts.TP, opts.OGroups), func(t *testing.T) {
+						checkConverted(t, name, layout, opts)
 					})
 				}
 			}

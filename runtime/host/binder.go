@@ -16,7 +16,7 @@ import (
 // noted and yields an empty value, so that Err can report all problems at once.
 //
 // Rows, RowsIn, Columns and Own return a Binder that binds a rank's part of tensors; sizes are always those of the
-// whole tensor, as it stands in the checkpoint.
+// whole tensor, as it stands in the official checkpoint. The file of a rank holds its parts already.
 type Binder struct {
 	*binding
 	cuts []cut  // of rows and columns, in order
@@ -25,16 +25,26 @@ type Binder struct {
 
 // binding is what a binder and those made from it have in common.
 type binding struct {
-	checkpoint *safetensors.Checkpoint
-	rank       *collective.Rank
-	used       map[string]bool
-	problems   []error
+	tensors  tensors
+	parts    bool // tensors are the rank's parts already
+	wants    Weights
+	rank     *collective.Rank
+	used     map[string]bool
+	problems []error
+	stored   []error // of the problems those with a dtype
+}
+
+// tensors is where a binder finds tensors: a checkpoint, or the file of a rank.
+type tensors interface {
+	Path() string
+	Names() []string
+	Tensor(name string) (safetensors.Tensor, bool)
 }
 
 // NewBinder binds tensors of an open checkpoint, which must stay open as long as what the binder returned is
 // in use: matrices are parts of the mapped files. The rank is nil where there is only one.
 func NewBinder(c *safetensors.Checkpoint, r *collective.Rank) *Binder {
-	return &Binder{binding: &binding{checkpoint: c, rank: r, used: map[string]bool{}}}
+	return &Binder{binding: &binding{tensors: c, rank: r, used: map[string]bool{}}}
 }
 
 // Comm is the rank's communicator over an axis of the mesh; "" is all ranks.
@@ -72,13 +82,14 @@ func (b *Binder) with(c cut) *Binder {
 // tensor fetches a tensor of exactly this dtype and shape.
 func (b *binding) tensor(name, dtype string, shape []int) (safetensors.Tensor, bool) {
 	b.used[name] = true
-	t, ok := b.checkpoint.Tensor(name)
+	t, ok := b.tensors.Tensor(name)
 	switch {
 	case !ok:
-		b.fail("tensor %q is missing from %s; expected %s %v", name, b.checkpoint.Dir(), dtype, shape)
+		b.fail("tensor %q is missing from %s; expected %s %v", name, b.tensors.Path(), dtype, shape)
 		return t, false
 	case t.DType != dtype:
 		b.fail("%s: tensor %q: expected dtype %s, found %s", t.File, name, dtype, t.DType)
+		b.stored = append(b.stored, b.problems[len(b.problems)-1])
 		return t, false
 	case !slices.Equal(t.Shape, shape):
 		b.fail("%s: tensor %q: expected shape %v, found %v", t.File, name, shape, t.Shape)
@@ -94,29 +105,44 @@ func (b *binding) fail(format string, args ...any) {
 // Matrix returns the n×k weight of a name, and of its scale tensor where the encoding has one ("x.weight" is
 // scaled by "x.scale").
 func (b *Binder) Matrix(name string, enc cpu.Encoding, n, k int) *cpu.Matrix {
-	layout := layouts[enc]
-	whole := block{n: n, k: k, layout: layout}
-	t, ok := b.tensor(name, layout.dtype, []int{n, whole.pitch() / layout.stored})
-	whole.data = t.Data
-	if layout.scaled() {
-		s, found := b.tensor(strings.TrimSuffix(name, ".weight")+".scale", "F8_E8M0", whole.scales())
-		whole.scale, ok = s.Data, ok && found
+	part, err := b.block(name, block{n: n, k: k, layout: layouts[enc]})
+	if err == nil {
+		var m *cpu.Matrix
+		if m, err = cpu.NewMatrix(enc, part.n, part.k, part.data, part.scale); err == nil {
+			m.First = part.first
+			return m
+		}
+	}
+	if err != errNoted {
+		b.fail("%s: tensor %q: %v", b.tensors.Path(), name, err)
+	}
+	return &cpu.Matrix{Enc: enc, N: n, K: k}
+}
+
+// errNoted says that a problem is noted already.
+var errNoted = errors.New("noted")
+
+// block fetches the binder's part of a block that is given without its data.
+func (b *Binder) block(name string, x block) (block, error) {
+	if b.parts { // cut before there is data: it comes cut
+		var err error
+		if x, err = x.cut(b.cuts); err != nil {
+			return x, err
+		}
+	}
+	t, ok := b.tensor(name, x.dtype, []int{x.n, x.pitch() / x.stored})
+	x.data = t.Data
+	if x.scaled() {
+		s, found := b.tensor(strings.TrimSuffix(name, ".weight")+".scale", "F8_E8M0", x.scales())
+		x.scale, ok = s.Data, ok && found
 	}
 	if !ok {
-		return &cpu.Matrix{Enc: enc, N: n, K: k}
+		return x, errNoted
 	}
-	part, err := whole.cut(b.cuts)
-	if err != nil {
-		b.fail("%s: tensor %q: %v", t.File, name, err)
-		return &cpu.Matrix{Enc: enc, N: n, K: k}
+	if b.parts {
+		return x, nil
 	}
-	m, err := cpu.NewMatrix(enc, part.n, part.k, part.data, part.scale)
-	if err != nil {
-		b.fail("%s: tensor %q: %v", t.File, name, err)
-		return &cpu.Matrix{Enc: enc, N: n, K: k}
-	}
-	m.First = part.first
-	return m
+	return x.cut(b.cuts)
 }
 
 // Experts returns count weights of n×k each, named by the pattern with '*' replaced by 0, 1, …; of a rank's own, the
@@ -147,20 +173,28 @@ func (b *Binder) Experts(pattern string, enc cpu.Encoding, count, n, k int) *cpu
 
 // elements fetches a tensor of plain elements, of which the binder's part is left.
 func (b *Binder) elements(name, dtype string, shape []int) (safetensors.Tensor, bool) {
-	t, ok := b.tensor(name, dtype, shape)
-	if !ok || len(b.cuts) == 0 {
-		return t, ok
+	if len(b.cuts) == 0 {
+		return b.tensor(name, dtype, shape)
 	}
 	size, _ := safetensors.DTypeSize(dtype)
-	whole := block{n: shape[0], k: 1, data: t.Data, layout: layout{stored: size, rows: 1, columns: 1}}
+	x := block{n: shape[0], k: 1, layout: layout{stored: size, rows: 1, columns: 1}}
 	if len(shape) > 1 {
-		whole.k = shape[1]
+		x.k = shape[1]
 	}
-	part, err := whole.cut(b.cuts)
+	part, err := x.cut(b.cuts) // its sizes
+	if err == nil && b.parts {
+		return b.tensor(name, dtype, []int{part.n, part.k}[:len(shape)])
+	}
+	t, ok := b.tensor(name, dtype, shape)
+	if !ok {
+		return t, false
+	}
 	if err != nil {
 		b.fail("%s: tensor %q: %v", t.File, name, err)
 		return t, false
 	}
+	x.data = t.Data
+	part, _ = x.cut(b.cuts) // as just before
 	t.Data, t.Shape = part.data, []int{part.n, part.k}[:len(shape)]
 	return t, true
 }
@@ -209,10 +243,13 @@ const maxProblems = 10
 // Err reports every tensor that could not be bound, and every tensor of the checkpoint that nothing asked for:
 // one that the program does not know would silently have no effect.
 func (b *Binder) Err() error {
+	if len(b.stored) > 0 && !b.wants.Official && b.wants.Precision != "" {
+		return b.unconverted()
+	}
 	problems := b.problems
-	for _, name := range b.checkpoint.Names() {
+	for _, name := range b.tensors.Names() {
 		if !b.used[name] {
-			problems = append(problems, fmt.Errorf("tensor %q of %s has no place in this model", name, b.checkpoint.Dir()))
+			problems = append(problems, fmt.Errorf("tensor %q of %s has no place in this model", name, b.tensors.Path()))
 		}
 	}
 	if len(problems) == 0 {
@@ -223,4 +260,14 @@ func (b *Binder) Err() error {
 	}
 	return fmt.Errorf("the checkpoint does not fit this program (was it built for another configuration?):\n%w",
 		errors.Join(problems...))
+}
+
+// unconverted is the error for weights as published, given to a program that takes converted ones.
+func (b *binding) unconverted() error {
+	how := fmt.Sprintf("%d tensors are stored otherwise than precision %s takes them", len(b.stored), b.wants.Precision)
+	if len(b.stored) == 1 {
+		how = fmt.Sprintf("1 tensor is stored otherwise than precision %s takes it", b.wants.Precision)
+	}
+	return fmt.Errorf("%w (%s): convert the checkpoint with flagc weights convert %s -o DIR %s and give --weights DIR",
+		b.stored[0], how, b.tensors.Path(), b.wants.Flags)
 }

@@ -5,11 +5,12 @@ import (
 	"strings"
 )
 
-// Launched is how many kernels a device would have been given for one kind of layer.
+// Launched is how many kernels a device would have been given for one kind of layer, and how often ranks met in it.
 type Launched struct {
-	Kind   string
-	Layers int // 0 for what belongs to the whole model
-	Count  int
+	Kind        string
+	Layers      int // 0 for what belongs to the whole model
+	Count       int
+	Collectives int // those that stand side by side are one
 }
 
 // Launcher is a model whose graph is cut into kernels and that counts them.
@@ -26,16 +27,26 @@ func launched(m Model) []Launched {
 	return nil
 }
 
-// launchLine says how many launches one decoded token needs, from the counts before and after it:
-// "launches per decoded token: 64, by kind of layer: block_swa_hash 2 x 9, …".
-func launchLine(before, after []Launched) string {
+// launchLines say how many launches one decoded token needs, and how many collectives where there are any, from the
+// counts before and after it: "launches per decoded token: 64, by kind of layer: block_swa_hash 2 x 9, …".
+func launchLines(before, after []Launched) []string {
 	if len(after) == 0 {
-		return "launches per decoded token: nothing was decoded in kernels"
+		return []string{"launches per decoded token: nothing was decoded in kernels"}
 	}
+	lines := []string{countLine("launches", before, after, func(l Launched) int { return l.Count })}
+	met := countLine("collectives", before, after, func(l Launched) int { return l.Collectives })
+	if met != "" {
+		lines = append(lines, met)
+	}
+	return lines
+}
+
+// countLine is "" where nothing was counted.
+func countLine(what string, before, after []Launched, count func(Launched) int) string {
 	total := 0
 	var kinds []string
 	for i, k := range after {
-		n := k.Count - before[i].Count
+		n := count(k) - count(before[i])
 		if n == 0 {
 			continue
 		}
@@ -46,5 +57,8 @@ func launchLine(before, after []Launched) string {
 			kinds = append(kinds, fmt.Sprintf("%s %d", k.Kind, n))
 		}
 	}
-	return fmt.Sprintf("launches per decoded token: %d, by kind of layer: %s", total, strings.Join(kinds, ", "))
+	if total == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s per decoded token: %d, by kind of layer: %s", what, total, strings.Join(kinds, ", "))
 }

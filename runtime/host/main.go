@@ -66,13 +66,13 @@ const (
 func RegisterFlags(f *flag.FlagSet) { new(options).register(f) }
 
 func (o *options) register(f *flag.FlagSet) {
-	f.StringVar(&o.weights, "weights", "", "`folder` of the checkpoint")
+	f.StringVar(&o.weights, "weights", "", "`folder` of the checkpoint, official or converted for this build")
 	f.StringVar(&o.prompt, "prompt", "", "`tokens` by comma, rows of a batch by semicolon, or @FILE with JSON")
 	f.StringVar(&o.feed, "feed", "", "`tokens` to feed after the prompt, instead of choosing them")
 	f.IntVar(&o.maxNew, "max-new", 16, "how many tokens to choose")
 	f.IntVar(&o.maxSeq, "max-seq", 0, "how many tokens the caches hold (default: as many as needed)")
 	f.BoolVar(&o.mtp, "mtp", false, "run the MTP draft as well")
-	f.BoolVar(&o.launches, "launches", false, "say how many kernels a device would be given for each decoded token")
+	f.BoolVar(&o.launches, "launches", false, "say how often a decoded token launches kernels and ranks meet")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	f.StringVar(&o.logits, "logits", "", "`file` (safetensors) to write the logits to")
 	f.StringVar(&o.trace, "trace", "", "`file` (safetensors) to write the traced values to")
@@ -187,7 +187,9 @@ func (o *options) execute(p Program, stdout, stderr io.Writer) error {
 	}
 	fmt.Fprintln(stderr, result.speedLine(len(q.Prompt[0])))
 	if o.launches {
-		fmt.Fprintln(stderr, launchLine(result.before, result.after))
+		for _, line := range launchLines(result.before, result.after) {
+			fmt.Fprintln(stderr, line)
+		}
 	}
 	switch {
 	case result.Drafts > 0:

@@ -8,6 +8,8 @@ type Program struct {
 	Source string // the model's source file
 	Target string
 	Vocab  int // token ids lie below it
+	// Weights says which weights the program takes.
+	Weights Weights
 	// Mesh is how the ranks stand on which the program runs; nil for one.
 	Mesh collective.Mesh
 	// Load binds the weights of a rank and returns a model that runs on the given number of threads (below 1: one for

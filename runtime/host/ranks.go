@@ -13,7 +13,6 @@ import (
 
 	"flagc/runtime/collective"
 	"flagc/runtime/cpu"
-	"flagc/runtime/safetensors"
 )
 
 // checkRanks checks the flags about ranks against their number.
@@ -47,23 +46,23 @@ func rankHelp(p Program) string {
 // job is one run of a program: what all its ranks compute.
 type job struct {
 	*options
-	program    Program
-	request    Request
-	checkpoint *safetensors.Checkpoint
-	abandoned  bool   // a rank computes on although nobody waits for it
-	met        func() // called when all ranks are there, unless nil
+	program   Program
+	request   Request
+	store     *store
+	abandoned bool   // a rank computes on although nobody waits for it
+	met       func() // called when all ranks are there, unless nil
 }
 
 // run runs the program's ranks in the way that the flags say. The result is nil for another rank than 0.
 func (o *options) run(p Program, q Request) (*Result, error) {
-	checkpoint, err := safetensors.OpenCheckpoint(o.weights)
+	store, err := openStore(p, o.weights, o.here(p.Mesh.Ranks()))
 	if err != nil {
 		return nil, err
 	}
-	j := &job{options: o, program: p, request: q, checkpoint: checkpoint}
+	j := &job{options: o, program: p, request: q, store: store}
 	defer func() {
 		if !j.abandoned { // else the process ends, and its files with it
-			checkpoint.Close()
+			store.Close()
 		}
 	}()
 	switch {
@@ -77,6 +76,21 @@ func (o *options) run(p Program, q Request) (*Result, error) {
 	return j.goroutines()
 }
 
+// here are the ranks that run in this process.
+func (o *options) here(ranks int) []int {
+	switch {
+	case o.rank >= 0:
+		return []int{o.rank}
+	case o.ranks == inProcesses:
+		return []int{0}
+	}
+	all := make([]int, ranks)
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
 // compute is one rank's part of the job. Only rank 0 shows what it computes.
 func (j *job) compute(r *collective.Rank) (*Result, error) {
 	q := j.request
@@ -84,7 +98,7 @@ func (j *job) compute(r *collective.Rank) (*Result, error) {
 	if r != nil && r.Number() > 0 {
 		q.KeepLogits, q.Trace, q.Chosen = false, nil, nil
 	}
-	binder := NewBinder(j.checkpoint, r)
+	binder := j.store.binder(j.program, r)
 	model := j.program.Load(binder, j.share())
 	defer model.Close()
 	if err := binder.Err(); err != nil {

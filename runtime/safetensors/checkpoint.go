@@ -176,6 +176,9 @@ func sortedValues(m map[string]string) []string {
 // Dir returns the folder.
 func (c *Checkpoint) Dir() string { return c.dir }
 
+// Path returns the folder, as the Path of a File is the file.
+func (c *Checkpoint) Path() string { return c.dir }
+
 // Tensor returns the tensor of a name, and whether there is one.
 func (c *Checkpoint) Tensor(name string) (Tensor, bool) {
 	f, ok := c.byName[name]

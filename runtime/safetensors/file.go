@@ -76,6 +76,9 @@ func (f *File) Tensor(name string) (Tensor, bool) {
 	return f.tensors[i], true
 }
 
+// Names returns the names of all tensors, sorted.
+func (f *File) Names() []string { return slices.Sorted(maps.Keys(f.byName)) }
+
 // Metadata returns a copy of the header's string map, nil if it has none.
 func (f *File) Metadata() map[string]string { return maps.Clone(f.metadata) }
 

@@ -1,0 +1,111 @@
+package triton
+
+import (
+	"flagc/ir"
+	"flagc/ir/tile"
+	"flagc/targets"
+)
+
+// Products with FP4 weights read eight codes in a 32-bit word. A code becomes a float32 by two shifts and two masks: its
+// sign to the sign, exponent and mantissa to the place where they stand for the value times 2^-126, of which ½ lies below
+// the normal numbers. The factor goes into the activations and the scales, so a weight costs five operations, of which one
+// is the product. Machines that flush such numbers to zero, or may, take the slower way.
+
+// wordCodes is how many codes a word has.
+const wordCodes = 8
+
+// The factor 2^126 is shared out so that neither activations (below 2^27) nor scales (to 2^101) overflow.
+const (
+	wordX     = 0x1p100
+	wordScale = 0x1p26
+)
+
+// byWords reports whether a product takes this way: the activations lie in memory, so that every eighth can be read.
+func (g *gen) byWords(p product, depth int) bool {
+	e := p.w.Type.Elem
+	use, ok := g.target.Ops.Subnormals.Get()
+	if e.DType != ir.FP4 || !ok || use != targets.Works || !g.inMemory(p.x) || e.Cols%wordCodes != 0 {
+		return false
+	}
+	x := p.x.Type.Elem
+	return depth%e.Cols == 0 && p.k%depth == 0 && (!x.IsQuantised() || x.Cols%wordCodes == 0 && depth%x.Cols == 0)
+}
+
+// weighedWords multiplies elements of x, by eighths, with a block of weight rows.
+func (g *gen) weighedWords(p product, x [wordCodes]*tile.Value, i *tile.Value, words tile.Dim, rows, live *tile.Value) *tile.Value {
+	b, e := g.b, p.w.Type.Elem
+	n := p.k / wordCodes
+	wb := g.block(rows, live, p.region.width.Size, b.DivI(i, wordCodes), words, n)
+	word := b.Load(g.wordParam(p.w), g.offsets(wb, n), g.mask(wb), 0).Named("word")
+	sum := b.Mul(g.wordCode(word, 0), x[0])
+	for j := 1; j < wordCodes; j++ {
+		sum = b.Add(sum, b.Mul(g.wordCode(word, j), x[j]))
+	}
+	return g.perBlock(sum, wb, e.Cols/wordCodes, n, func(blocks *region) *tile.Value {
+		return b.MulF(g.exponent(b.Load(g.scales(p.w, tile.In), g.offsets(blocks, p.k/e.Cols), g.mask(blocks), 0)), wordScale)
+	})
+}
+
+// wordCode is code j of each word, times 2^-126.
+func (g *gen) wordCode(word *tile.Value, j int) *tile.Value {
+	b := g.b
+	sign := b.AndI(b.Shl(word, 28-4*j), -1<<31)
+	at := 22 - 4*j
+	magnitude := word
+	if at > 0 {
+		magnitude = b.Shl(word, at)
+	} else if at < 0 {
+		magnitude = b.Shr(word, -at)
+	}
+	return b.Bitcast(b.Or(sign, b.AndI(magnitude, 7<<22)), tile.F32)
+}
+
+// eighths are elements j, j+8, … of a block of a row of x in memory, times the share of the factor, for each j. Quantised
+// ones are read by words of four codes: a code as the top of a float32's bits is its value times 2^-120.
+func (g *gen) eighths(p product, i *tile.Value, words tile.Dim) (out [wordCodes]*tile.Value) {
+	b, x := g.b, p.x
+	k, e := g.columns(x), x.Type.Elem
+	at := g.block(p.xRows, nil, 1, b.DivI(i, wordCodes), words, k/wordCodes)
+	if !e.IsQuantised() {
+		for j := range out {
+			place := b.Add(b.MulI(p.xRows, k), b.AddI(b.MulI(at.cols, wordCodes), j))
+			out[j] = b.MulF(b.LoadF32(g.elements(x, tile.In), place, nil, 0), wordX)
+		}
+		return out
+	}
+	scale := func(blocks *region) *tile.Value {
+		return b.MulF(g.exponent(b.Load(g.scales(x, tile.In), g.offsets(blocks, k/e.Cols), g.mask(blocks), 0)), wordX)
+	}
+	for half := 0; half < 2; half++ {
+		place := b.Add(b.MulI(p.xRows, k/4), b.AddI(b.MulI(at.cols, 2), half))
+		word := b.Load(g.codeWords(x), place, nil, 0).Named("codes")
+		for j := 0; j < 4; j++ {
+			sign := b.AndI(b.Shl(word, 24-8*j), -1<<31)
+			magnitude := b.Shl(word, 20-8*j)
+			if j == 3 {
+				magnitude = b.Shr(word, 4)
+			}
+			bits := b.Bitcast(b.Or(sign, b.AndI(magnitude, 127<<20)), tile.F32)
+			out[4*half+j] = g.perBlock(b.MulF(bits, 0x1p120), at, e.Cols/wordCodes, k/wordCodes, scale)
+		}
+	}
+	return out
+}
+
+// codeWords is the pointer to e4m3 codes as words.
+func (g *gen) codeWords(v *ir.Value) *tile.Param {
+	name := g.name(v) + "_words"
+	g.bind(name, FromValue, v)
+	shape := g.shape(v.Type)
+	shape[len(shape)-1] += " // 4"
+	return g.b.Pointer(name, tile.I32, tile.In, "e4m3 codes of "+g.name(v)+", four in a word", shape...)
+}
+
+// wordParam is the pointer to FP4 codes as words.
+func (g *gen) wordParam(v *ir.Value) *tile.Param {
+	name := g.name(v)
+	g.bind(name, FromValue, v)
+	shape := g.shape(v.Type)
+	shape[len(shape)-1] += " // 8"
+	return g.b.Pointer(name, tile.I32, tile.In, "fp4<1x32>, eight codes in a word, the first in the lowest bits", shape...)
+}
