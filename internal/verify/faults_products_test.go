@@ -97,7 +97,7 @@ var productFaults = []fault{
 		e.operand(e.stores("ffn_routed")[0], 1, func(p *patch, x *tile.Value) *tile.Value { return p.round(x) })
 	}},
 	{planted: "each slot's product is not rounded", kernel: "experts_w2_shared_experts.1.decode", plant: func(e *edit) {
-		sum := e.loop("slot").Body.Yield[0].Def // sum + slot's product, widened from bf16
+		sum := e.loop("once").Body.Yield[0].Def // sum + slot's product, widened from bf16
 		sum.Args[1] = sum.Args[1].Def.Args[0].Def.Args[0]
 	}},
 	{planted: "the sum is accumulated in bf16", kernel: "wq_a_wkv_compressor.decode", plant: func(e *edit) {
