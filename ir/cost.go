@@ -2,6 +2,7 @@ package ir
 
 import (
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -65,6 +66,63 @@ func (in *Instr) Flops(env Env) (float64, error) {
 		return 0, fmt.Errorf("flops of %s: %w", in.Op.Name, err)
 	}
 	return f(sizes), nil
+}
+
+// FlopSize is Flops as a size over the runtime symbols.
+func (in *Instr) FlopSize() (Size, error) {
+	if in.Op == nil || in.Op.flops == nil {
+		return Const(0), nil
+	}
+	size := map[string]Size{}
+	for i, a := range in.Args {
+		if a != nil {
+			nameSizes(size, in.Letters(i), a.Type.Dims)
+		}
+	}
+	for i, r := range in.Results {
+		nameSizes(size, in.ResultLetters(i), r.Type.Dims)
+	}
+	return in.Op.flops.size(size)
+}
+
+// nameSizes is bindSizes without values.
+func nameSizes(size map[string]Size, letters []string, dims []Dim) {
+	here := map[string]Size{}
+	for i, l := range letters {
+		n, ok := here[l]
+		if !ok {
+			n = Const(1)
+		}
+		here[l] = n.Mul(dims[i].Size)
+	}
+	for l, n := range here {
+		if _, ok := size[l]; !ok {
+			size[l] = n
+		}
+	}
+}
+
+// size is an expression of whole numbers, sums and products over named sizes; a name without one stands for no axis.
+func (e *Expr) size(names map[string]Size) (Size, error) {
+	switch e.Op {
+	case "num":
+		if e.Num == math.Trunc(e.Num) {
+			return Const(int(e.Num)), nil
+		}
+	case "name":
+		if n, ok := names[e.Name]; ok {
+			return n, nil
+		}
+		return Const(1), nil
+	case "+", "*":
+		a, err := e.Args[0].size(names)
+		if err != nil {
+			return a, err
+		}
+		b, err := e.Args[1].size(names)
+		return combine(e.Op[0], a, b), err
+	}
+	return Size{}, fmt.Errorf("%s is no size", e.Op)
 }
 
 // bindSizes gives each letter that is not bound yet the product of the axes that it stands for.

@@ -147,6 +147,14 @@ func Walk[T any](s Size, leafConst func(int) T, leafSym func(string) T, join fun
 	return join(s.op, a, b)
 }
 
+// Factors returns both operands of a product.
+func (s Size) Factors() (a, b Size, ok bool) {
+	if s.op != '*' {
+		return Size{}, Size{}, false
+	}
+	return *s.a, *s.b, true
+}
+
 // Env binds runtime symbols to values.
 type Env map[string]int
 

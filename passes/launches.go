@@ -12,10 +12,11 @@ type Launches struct {
 type FunctionLaunches struct {
 	Function    string  `json:"function"` // with its mode
 	Mode        ir.Mode `json:"mode"`
-	Instances   int     `json:"instances"`   // layers of this kind
-	Launches    int     `json:"launches"`    // kernels; without kernels every op but views
-	Collectives int     `json:"collectives"` // independent ones that stand side by side count as one
-	Ops         int     `json:"ops"`         // but views and collectives
+	Instances   int     `json:"instances"`          // layers of this kind
+	Launches    int     `json:"launches"`           // kernels; without kernels every op but views
+	Collectives int     `json:"collectives"`        // independent ones that stand side by side count as one
+	Ops         int     `json:"ops"`                // but views and collectives
+	Programs    int     `json:"programs,omitempty"` // what a device starts for the launches; see CountPrograms
 }
 
 // EntryLaunches counts what a function of the whole model starts, with all that it calls.
@@ -27,6 +28,7 @@ type EntryLaunches struct {
 	MetPerLayer float64 `json:"collectives_per_layer"`
 	Layers      int     `json:"layers"`             // calls of layers
 	PerLayer    float64 `json:"launches_per_layer"` // on average over them; 0 without layers
+	Programs    int     `json:"programs,omitempty"`
 }
 
 // CountLaunches counts launches and collectives, function by function and for each entry.

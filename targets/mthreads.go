@@ -12,7 +12,7 @@ var S5000 = Target{
 	Name:   "s5000",
 	Doc:    "Moore Threads MTT S5000 80 GB: warps of 32, FP8 products, pipelining limited to one stage",
 	Vendor: "Moore Threads",
-	Tier:   Described,
+	Tier:   Interpreted,
 	Policy: PolicyFP8,
 	Memory: Memory{
 		Bytes:     vendor(79910*MB, musaInfo),

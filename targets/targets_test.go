@@ -29,13 +29,14 @@ func TestEveryTargetIsDescribed(t *testing.T) {
 	require.False(t, ok)
 }
 
-// TestTiersAreHonest holds that only the host's own program is called proved while no kernels are generated.
+// TestTiersAreHonest holds that nothing is called proved on hardware but the host's own program, which the tests run,
+// and nothing compiled by a vendor's toolchain where that is not public. Which targets' kernels keep the documented
+// rules, so that they are more than described, is held where kernels are made.
 func TestTiersAreHonest(t *testing.T) {
 	for _, x := range All() {
-		if x.Host.Executes {
-			require.Equal(t, Verified, x.Tier, x.Name)
-		} else {
-			require.Equal(t, Described, x.Tier, x.Name)
+		require.Equal(t, x.Host.Executes, x.Tier == Verified, x.Name)
+		if x.Tier == Compiled {
+			require.True(t, x.Toolchain.AheadOfTime.Is(true), x.Name)
 		}
 	}
 }

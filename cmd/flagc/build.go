@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -28,9 +27,12 @@ func (a *app) build() *cobra.Command {
 		Use:   "build MODEL --target NAME -o DIR",
 		Short: "Compile a model for a target",
 		Long: `Writes a build: build.json (what was built from what), ir/ (the IR after every stage), host/ (a Go program that
-needs nothing but the Go toolchain), weights.json (where every tensor of every rank comes from). Two builds of the same
-input are byte-identical. An earlier build at DIR is replaced as a whole; any other folder is left alone.`,
-		Example: "  flagc build deepseek-v4-nano --target cpu -o build\n  flagc build deepseek-v4-nano --tp 2 -o build\n" +
+needs nothing but the Go toolchain), weights.json (where every tensor of every rank comes from), and for an accelerator
+kernels/ (a Triton file for each program, kernels.json, torch_ops.py) with the same programs as tile text in ir/kernels.
+A kernel that cannot be generated, or that breaks a rule of the target, fails the build: nothing runs in its place.
+Two builds of the same input are byte-identical. An earlier build at DIR is replaced as a whole; any other folder is
+left alone.`,
+		Example: "  flagc build deepseek-v4-nano --target cpu -o build\n  flagc build deepseek-v4-flash --target h20 --tp 8 -o build\n" +
 			"  flagc build deepseek-v4 --config config.json -o build",
 		Args: exactly(1, "one MODEL"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -41,9 +43,6 @@ input are byte-identical. An earlier build at DIR is replaced as a whole; any ot
 			if err != nil {
 				return err
 			}
-			if err := buildable(m.opts.Target); err != nil {
-				return err
-			}
 			info, err := writeBuild(m, out)
 			if err != nil {
 				return err
@@ -51,31 +50,14 @@ input are byte-identical. An earlier build at DIR is replaced as a whole; any ot
 			if asJSON {
 				return a.printJSON(info)
 			}
-			fmt.Fprintf(a.out, "%s for %s in %s: %d layer kinds, %d functions, %d files\n", info.Module.Model, info.Target,
-				out, info.Module.layerKinds(), info.Functions, info.Files)
-			fmt.Fprintf(a.out, "next: flagc run %s --weights DIR --prompt 1,2,3 --max-new 16\n", out)
+			a.reportBuild(info, out)
 			return nil
 		},
 	}
 	f.register(cmd)
 	cmd.Flags().StringVarP(&out, "output", "o", "", "folder to write (required)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print build.json instead of a summary")
 	return cmd
-}
-
-// buildable refuses the targets that are described and have no kernels yet. Other commands take them: what the
-// passes make for a machine can be read and evaluated without one.
-func buildable(t targets.Target) error {
-	if t.Host.Executes {
-		return nil
-	}
-	var can []string
-	for _, other := range targets.All() {
-		if other.Host.Executes {
-			can = append(can, other.Name)
-		}
-	}
-	return fmt.Errorf("cannot build for target %s: flagc does not generate kernels for it yet; targets that build: %s",
-		t.Name, strings.Join(can, ", "))
 }
 
 // buildInfo is build.json. It holds no time and no path, so that equal inputs give equal bytes.
@@ -89,11 +71,60 @@ type buildInfo struct {
 	Config    digest          `json:"config"`
 	Stages    []string        `json:"stages"`
 	Functions int             `json:"functions"`
-	Kernels   int             `json:"kernels"`
 	Files     int             `json:"files"`
+	Host      hostInfo        `json:"host"`
+	Kernels   []kernelInfo    `json:"kernels"` // what the graph launches
 	Launches  passes.Launches `json:"launches"`
 	Memory    passes.Report   `json:"memory"` // of one rank
 	Module    moduleInfo      `json:"model"`
+}
+
+// hostInfo says what the program in host/ computes with.
+type hostInfo struct {
+	Kernels string `json:"kernels"`           // whose kernels it runs
+	Missing string `json:"missing,omitempty"` // what a user of the target would expect and is not there
+}
+
+// The host program carries kernels for the processor that it runs on. Launching those of kernels/ from it is not there.
+const (
+	hostKernels = "the program's own, on the CPU"
+	hostMissing = "host/ does not launch the programs of kernels/: it computes the same model on the CPU"
+)
+
+func describeHost(t targets.Target) hostInfo {
+	if t.Host.Executes {
+		return hostInfo{Kernels: hostKernels}
+	}
+	return hostInfo{Kernels: hostKernels, Missing: hostMissing}
+}
+
+// builtTier is how far a build is proved when it is new.
+func builtTier(t targets.Target) targets.Tier {
+	if t.Host.Executes {
+		return t.Tier
+	}
+	return targets.Generated
+}
+
+// reportBuild says what was built and what comes next.
+func (a *app) reportBuild(info *buildInfo, out string) {
+	fmt.Fprintf(a.out, "%s for %s in %s: %d layer kinds, %d functions, %d files\n", info.Module.Model, info.Target,
+		out, info.Module.layerKinds(), info.Functions, info.Files)
+	if info.Host.Missing != "" {
+		programs, warnings := 0, 0
+		for _, k := range info.Kernels {
+			programs += len(k.Programs)
+			for _, p := range k.Programs {
+				warnings += len(p.Warnings)
+			}
+		}
+		fmt.Fprintf(a.out, "%d kernels as %d Triton programs, all legal for the target, with %d warnings; no check has run\n",
+			len(info.Kernels), programs, warnings)
+		fmt.Fprintf(a.out, "%s\n", info.Host.Missing)
+		fmt.Fprintf(a.out, "next: flagc verify %s\n", out)
+		return
+	}
+	fmt.Fprintf(a.out, "next: flagc run %s --weights DIR --prompt 1,2,3 --max-new 16\n", out)
 }
 
 // digest names an input by its content.
@@ -200,11 +231,14 @@ func buildFiles(m *model) (map[string][]byte, *buildInfo, error) {
 	for i, s := range stages {
 		files[fmt.Sprintf("ir/%02d-%s.ir", i, s.Name)] = []byte(s.Text)
 	}
-	info := &buildInfo{Flagc: version, Target: m.opts.Target.Name, Tier: string(m.opts.Target.Tier), TP: m.opts.TP, Precision: string(m.opts.Precision),
+	info := &buildInfo{Flagc: version, Target: m.opts.Target.Name, Tier: string(builtTier(m.opts.Target)), TP: m.opts.TP, Precision: string(m.opts.Precision),
 		Source: digestOf(m.source.Name, m.source.Text), Config: digestOf("config.json", m.config.Text),
-		Stages: passes.Names(), Functions: len(m.module.Funcs), Kernels: len(m.module.Kernels),
-		Launches: passes.CountLaunches(m.module), Files: len(files) + 1, Memory: passes.Memory(m.module),
-		Module: describeModule(m.module)}
+		Stages: passes.Names(), Functions: len(m.module.Funcs), Host: describeHost(m.opts.Target),
+		Launches: passes.CountLaunches(m.module), Memory: passes.Memory(m.module), Module: describeModule(m.module)}
+	if err := m.addKernels(files, info); err != nil {
+		return nil, nil, err
+	}
+	info.Files = len(files) + 1
 	if files[buildFile], err = encode(info); err != nil {
 		return nil, nil, err
 	}

@@ -77,8 +77,8 @@ func maxContext(config string) int {
 	return max(0, c.Max)
 }
 
-// nextStep is the command that follows: the build, or where flagc has no kernels for the target yet the program of a
-// rank. Where nothing fits that was asked for, it is the question that would have a yes.
+// nextStep is the command that follows: the build. Where nothing fits that was asked for, it is the question that would
+// have a yes.
 func (f *modelFlags) nextStep(m *model, a *fit.Answer) string {
 	longest := 0
 	for _, r := range a.Rows {
@@ -95,9 +95,6 @@ func (f *modelFlags) nextStep(m *model, a *fit.Answer) string {
 	}
 	r := a.Rows[a.Best]
 	chosen := []given{{"tp", strconv.Itoa(r.Cards)}, {"precision", string(r.Policy)}}
-	if buildable(m.opts.Target) != nil {
-		return f.command("ir", m, a.Context, chosen)
-	}
 	return f.command("build", m, a.Context, chosen) + " -o build"
 }
 

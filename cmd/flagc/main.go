@@ -94,7 +94,7 @@ or deepseek-v4 together with --config.`,
   flagc run build --weights weights --prompt 1,2,3 --max-new 16`,
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(a.build(), a.ir(), a.opt(), a.eval(), a.run(), a.compare(), a.demo(), a.tp(), a.fit(), a.weights(), a.ops(),
+	root.AddCommand(a.build(), a.ir(), a.opt(), a.eval(), a.run(), a.compare(), a.demo(), a.tp(), a.fit(), a.weights(), a.kernels(), a.verifyBuild(), a.ops(),
 		a.passes(), a.targets(), a.doc())
 	return root
 }

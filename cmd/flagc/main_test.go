@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -27,6 +28,9 @@ func TestScripts(t *testing.T) {
 					e.Setenv(name, v)
 				}
 			}
+			// The folder that flagc itself lies in: a machine without anything else.
+			tool, _, _ := strings.Cut(e.Getenv("PATH"), string(os.PathListSeparator))
+			e.Setenv("FLAGC_ONLY", tool)
 			return nil
 		},
 	})

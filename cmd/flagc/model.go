@@ -199,6 +199,14 @@ func unknown(what, name string, known []string) error {
 	return fmt.Errorf("unknown %s %q: there are %s", what, name, strings.Join(known, ", "))
 }
 
+// unknownKernel is the error for the name of a kernel or program that there is not.
+func unknownKernel(name string, known []string) error {
+	if near := diag.Nearest(name, known); near != "" {
+		return fmt.Errorf("unknown kernel %q: did you mean %s?", name, near)
+	}
+	return fmt.Errorf("unknown kernel %q: flagc kernels lists those that there are", name)
+}
+
 // modelSource finds the .flag text of a MODEL; builtin says that it is one of the built-in names.
 func modelSource(name string) (src frontend.Source, builtin bool, err error) {
 	if slices.Contains(deepseekv4.Names(), name) {

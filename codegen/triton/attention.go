@@ -297,7 +297,7 @@ func (g *gen) keyBlock(keys *ir.Value, rows, live *tile.Value, r *region) *tile.
 	mask, cols := b.Col(live), r.cols
 	if r.colLive != nil {
 		mask = b.And(mask, r.colLive)
-		cols = g.inside(cols, r.colLive, d)
+		cols = b.Where(r.colLive, cols, b.Int(0)) // the row may be the last, and machines may form masked addresses of gathers
 	}
 	return b.Load(g.elements(keys, tile.In), b.Add(b.MulI(b.Col(rows), d), cols), mask, 0).Named("values")
 }

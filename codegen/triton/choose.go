@@ -52,14 +52,24 @@ func (g *gen) list(v *ir.Value, row *tile.Value) *tile.Value {
 			return g.topExperts(in, row, lane, k).Named("chosen")
 		case ops.HashExperts:
 			id := g.element(in.Args[0], row, nil)
-			table := g.b.Load(g.elements(in.Args[1], tile.In), g.b.Add(g.b.MulI(id, k), g.inside(lane, live, k)), live, 0)
-			return g.b.Cast(table, tile.I32).Named("chosen")
+			return g.lowWords(in.Args[1], g.b.Add(g.b.MulI(id, k), g.b.Where(live, lane, g.b.Int(0))), live).Named("chosen")
 		case ops.RouteWeights:
 			return g.routeWeights(in, row, live)
 		}
 		g.fail("no rule yields a row of %s, result of %s", v.Ref(), in.Name())
 		return nil
 	})
+}
+
+// lowWords reads indices of a table in i64, of which the low half holds everything: vectors of i64 are slow on some
+// machines and unknown on others.
+func (g *gen) lowWords(v *ir.Value, at, live *tile.Value) *tile.Value {
+	name := g.name(v)
+	g.bind(name, FromValue, v)
+	shape := g.shape(v.Type)
+	shape[len(shape)-1] = "2 * " + shape[len(shape)-1]
+	table := g.b.Pointer(name, tile.I32, tile.In, "i64 as two words each, the low one first", shape...)
+	return g.b.Load(table, g.b.MulI(at, 2), live, 0)
 }
 
 // topExperts takes the best of all experts k times, of equal ones the first. Every instance that needs the list makes it,

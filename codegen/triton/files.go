@@ -24,6 +24,9 @@ type Manifest struct {
 type Kernel struct {
 	Name      string    `json:"name"`
 	File      string    `json:"file"`
+	Launch    string    `json:"launch,omitempty"` // the kernel of the graph, as its IR names it
+	Step      int       `json:"step,omitempty"`   // which of the launch's programs, from 1, and of how many
+	Steps     int       `json:"steps,omitempty"`
 	Of        string    `json:"of"` // the first sentence of its text
 	Params    []Param   `json:"params"`
 	Constants Constants `json:"constants"`
@@ -43,6 +46,7 @@ type Param struct {
 	Access string   `json:"access,omitempty"`
 	Shape  []string `json:"shape,omitempty"`
 	Doc    string   `json:"doc,omitempty"`
+	From   *Origin  `json:"from,omitempty"`
 }
 
 // Constants are the named numbers that a kernel is compiled for, in the order of its signature.
@@ -72,9 +76,14 @@ func (c Constants) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Files are the kernels' Python files, one for each program, kernels.json and torch_ops.py. Programs are ordered by name; two of
-// one name, or one that is not well formed, are an error.
+// Files are the kernels' Python files, one for each program, kernels.json and torch_ops.py. Programs are ordered by
+// name; two of one name, or one that is not well formed, are an error.
 func Files(target, tritonVersion string, programs []*tile.Program) (map[string][]byte, error) {
+	return filesOf(target, tritonVersion, programs, describeKernel)
+}
+
+// filesOf is Files with what kernels.json says of each program.
+func filesOf(target, tritonVersion string, programs []*tile.Program, describe func(*tile.Program) Kernel) (map[string][]byte, error) {
 	sorted := append([]*tile.Program(nil), programs...)
 	sort.SliceStable(sorted, func(i, j int) bool { return sorted[i].Name < sorted[j].Name })
 	files := map[string][]byte{}
@@ -83,7 +92,7 @@ func Files(target, tritonVersion string, programs []*tile.Program) (map[string][
 		if err := tile.Verify(p); err != nil {
 			return nil, fmt.Errorf("kernel %s is not well formed: %w", p.Name, err)
 		}
-		k := describeKernel(p)
+		k := describe(p)
 		if files[k.File] != nil {
 			return nil, fmt.Errorf("two kernels are called %s: give each specialisation a name of its own", p.Name)
 		}
@@ -122,7 +131,7 @@ func describeKernel(p *tile.Program) Kernel {
 		if q.Pointer {
 			kind, access = "pointer", q.Access
 		}
-		k.Params = append(k.Params, Param{q.Name, kind, q.DType.String(), string(access), q.Shape, q.Doc})
+		k.Params = append(k.Params, Param{q.Name, kind, q.DType.String(), string(access), q.Shape, q.Doc, nil})
 	}
 	for _, c := range p.Consts {
 		k.Constants = append(k.Constants, Constant{c.Name, c.Value})

@@ -39,27 +39,33 @@ var symbolDocs = map[string]string{
 }
 
 // Expression is a size as text that a launcher evaluates: the arithmetic of Python.
-func Expression(s ir.Size) string {
-	type part struct {
-		text string
-		leaf bool
+func Expression(s ir.Size) string { return express(s).text }
+
+// expression is the text of a size; a leaf stands in a larger one without parentheses.
+type expression struct {
+	text string
+	leaf bool
+}
+
+func (e expression) operand() string {
+	if e.leaf {
+		return e.text
 	}
-	wrap := func(p part) string {
-		if p.leaf {
-			return p.text
-		}
-		return "(" + p.text + ")"
-	}
-	return ir.Walk(s, func(k int) part { return part{fmt.Sprint(k), true} }, func(n string) part { return part{n, true} },
-		func(op byte, a, b part) part {
+	return "(" + e.text + ")"
+}
+
+func express(s ir.Size) expression {
+	return ir.Walk(s, func(k int) expression { return expression{fmt.Sprint(k), true} },
+		func(n string) expression { return expression{n, true} },
+		func(op byte, a, b expression) expression {
 			switch op {
 			case 'm':
-				return part{"min(" + a.text + ", " + b.text + ")", true}
+				return expression{"min(" + a.text + ", " + b.text + ")", true}
 			case '/':
-				return part{wrap(a) + " // " + wrap(b), false}
+				return expression{a.operand() + " // " + b.operand(), false}
 			}
-			return part{wrap(a) + " " + string(op) + " " + wrap(b), false}
-		}).text
+			return expression{a.operand() + " " + string(op) + " " + b.operand(), false}
+		})
 }
 
 // shape is the extents of a value as expressions.

@@ -81,9 +81,11 @@ func (g *gen) eighths(p product, i *tile.Value, words tile.Dim) (out [wordCodes]
 		word := b.Load(g.codeWords(x), place, nil, 0).Named("codes")
 		for j := 0; j < 4; j++ {
 			sign := b.AndI(b.Shl(word, 24-8*j), -1<<31)
-			magnitude := b.Shl(word, 20-8*j)
-			if j == 3 {
-				magnitude = b.Shr(word, 4)
+			magnitude := word
+			if at := 20 - 8*j; at > 0 {
+				magnitude = b.Shl(word, at)
+			} else {
+				magnitude = b.Shr(word, -at)
 			}
 			bits := b.Bitcast(b.Or(sign, b.AndI(magnitude, 127<<20)), tile.F32)
 			out[4*half+j] = g.perBlock(b.MulF(bits, 0x1p120), at, e.Cols/wordCodes, k/wordCodes, scale)

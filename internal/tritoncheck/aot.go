@@ -87,7 +87,10 @@ func NewCompiler(ctx context.Context) (*Compiler, error) {
 		return nil, err
 	}
 	p, err := newPool(ctx, &tritonEnv, "aot.py")
-	return &Compiler{p, s}, err
+	if err != nil {
+		return nil, err
+	}
+	return &Compiler{p, s}, nil
 }
 
 // Close ends the processes once their kernels are done.

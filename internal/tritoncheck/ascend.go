@@ -92,7 +92,10 @@ func NewLowerer(ctx context.Context) (*Lowerer, error) {
 		return nil, err
 	}
 	p, err := newPool(ctx, &ascendEnv, "ascend.py")
-	return &Lowerer{p, s}, err
+	if err != nil {
+		return nil, err
+	}
+	return &Lowerer{p, s}, nil
 }
 
 // Close ends the processes once their kernels are done.

@@ -75,7 +75,10 @@ type Interpreter struct{ pool *pool }
 // NewInterpreter starts nothing yet. It fails with Unavailable where Triton cannot be had.
 func NewInterpreter(ctx context.Context) (*Interpreter, error) {
 	p, err := newPool(ctx, &tritonEnv, "interp.py")
-	return &Interpreter{p}, err
+	if err != nil {
+		return nil, err
+	}
+	return &Interpreter{p}, nil
 }
 
 // Close ends the processes once their cases are done.

@@ -42,11 +42,11 @@ func Execute(k *triton.Lowered, env ir.Env, args map[string]tile.Arg, run Run) (
 			return nil, err
 		}
 	}
-	return results(k, env, args)
+	return left(k, env, args)
 }
 
-// results reads what the programs of a kernel left, and holds that tickets are zeros again for the next launch.
-func results(k *triton.Lowered, env ir.Env, args map[string]tile.Arg) ([]*ir.Tensor, error) {
+// left reads the results that programs have left, and holds that tickets are zeros again for the next launch.
+func left(k *triton.Lowered, env ir.Env, args map[string]tile.Arg) ([]*ir.Tensor, error) {
 	for name, b := range k.Bindings {
 		if b.Source == triton.FromTicket && len(bytes.Trim(args[name].Data, "\x00")) > 0 {
 			return nil, fmt.Errorf("kernel %s leaves %s other than it was", k.Func.FullName(), name)

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"flagc/codegen/triton"
 	"flagc/internal/tritoncheck"
 	"flagc/ir"
 	"flagc/targets"
@@ -71,7 +72,7 @@ func Verify(ctx context.Context, m *ir.Module, t targets.Target, o Options) (*Ta
 			continue
 		}
 		table.Rows = append(table.Rows, Row{f.FullName(), map[Check]tritoncheck.Cell{}, map[Check]time.Duration{}})
-		k, _, err := Programs(small, f, t, Bounds)
+		k, err := lower(small, f, t, m.Memory)
 		for _, c := range o.Checks {
 			if err != nil {
 				table.Rows[len(table.Rows)-1].Cells[c] = tritoncheck.CellOf(err)
@@ -86,6 +87,19 @@ func Verify(ctx context.Context, m *ir.Module, t targets.Target, o Options) (*Ta
 	}
 	v.all(table, jobs)
 	return table, ctx.Err()
+}
+
+// lower makes the programs that a build for the target has. Without a memory plan sizes count as those of one sequence.
+func lower(m *ir.Module, f *ir.Func, t targets.Target, plan *ir.Memory) (*triton.Lowered, error) {
+	if plan == nil {
+		plan = &ir.Memory{Batch: 1, Context: 1 << 16, Chunk: 1 << 12}
+	}
+	k, err := triton.Lower(m, f, t)
+	if err != nil {
+		return nil, err
+	}
+	_, err = k.Finish(t, *plan)
+	return k, err
 }
 
 func (o Options) withDefaults() Options {
