@@ -88,8 +88,9 @@ func (g *gen) prologue(anchors []*ir.Instr, token *tile.Value) {
 	}
 }
 
-// early computes the products of a block of columns of a token's rows and leaves them in memory.
-func (g *gen) early(anchors []*ir.Instr, width int, id *tile.Value) {
+// early computes the products of a block of columns of a token's rows and leaves them in memory. Slots whose experts the
+// rank does not have are passed over where who goes on knows of them; else they are zeros.
+func (g *gen) early(anchors []*ir.Instr, width int, passOver bool, id *tile.Value) {
 	b := g.b
 	n := g.columns(anchors[0].Results[0])
 	blocks, slots := n/width, g.slots(anchors)
@@ -103,7 +104,7 @@ func (g *gen) early(anchors []*ir.Instr, width int, id *tile.Value) {
 				g.store(a.Results[0], r, g.pull(a.Results[0], r))
 			}
 		}
-		if slots == 1 {
+		if slots == 1 || !passOver {
 			compute()
 			return
 		}
@@ -130,7 +131,7 @@ func (g *gen) earlySection(s sink, anchors []*ir.Instr) *section {
 	}
 	width := g.rowsAtOnce(anchors[0], g.need(s, g.columns(s.value)))
 	return g.newSection(sinks, g.earlyCount(anchors, width), "a block of columns of one row for each instance", func(id *tile.Value) {
-		g.early(anchors, width, id)
+		g.early(anchors, width, false, id)
 	})
 }
 
@@ -145,7 +146,7 @@ func (g *gen) joinSection(s sink, anchors []*ir.Instr) *section {
 	what := "a block of columns of one row for each instance; the last of a group goes on"
 	return g.newSection([]sink{s}, count, what, func(id *tile.Value) {
 		b := g.b
-		g.early(anchors, width, id)
+		g.early(anchors, width, true, id)
 		group := b.DivI(id, members).Named("group")
 		g.last(s, group, b.Int(members), count.Div(ir.Const(members)), func() {
 			per := k / need

@@ -70,10 +70,8 @@ func TestDeviceCases(t *testing.T) {
 				require.NoError(t, err)
 				diffs, err := WriteDeviceCases(*deviceOut, DeviceLabel(env), k, l, m.Mesh)
 				require.NoError(t, err)
-				for _, d := range diffs {
-					if d.Beyond > 0 || float64(d.Unequal) > atMost*float64(d.Total) {
-						t.Errorf("%s: %d of %d differ, %d beyond: %s", d.Result, d.Unequal, d.Total, d.Beyond, d.Where)
-					}
+				if err := Verdict(diffs); err != nil {
+					t.Error(err)
 				}
 				mutex.Lock()
 				programs = append(programs, k.Programs...)

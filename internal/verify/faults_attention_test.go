@@ -1,6 +1,8 @@
 package verify
 
 import (
+	"slices"
+
 	"flagc/ir"
 	"flagc/ir/tile"
 )
@@ -11,43 +13,47 @@ var attentionFaults = []fault{
 		score.Args[2] = score.Args[1]
 		e.operand(score, 2, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Add, x, x) })
 	}},
-	{planted: "rows of nothing but -1 divide by their empty sum", kernel: "sparse_attention.1.decode", variation: OnlyNone, plant: func(e *edit) {
-		some := e.named("sparse_attention").Args[0].Def.Args[0].Def // where(some, acc/total, 0), rounded
+	{planted: "rows of nothing but -1 divide by their empty sum", kernel: "sparse_attention.1.decode", program: 1, variation: OnlyNone, plant: func(e *edit) {
+		some := e.find("choice of 0 where nothing is attended", func(op *tile.Op) bool { return op.Code == tile.Where && op.Args[1].Def.Code == tile.Div })
 		some.Args[2] = some.Args[1]
 		e.operand(some, 2, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Div, x, x) })
 	}},
-	{planted: "the weighted sum is not rescaled when the maximum moves", kernel: "sparse_attention.1.decode", text: true, plant: func(e *edit) {
-		dot := e.code(tile.Dot, 1)
+	{planted: "the weighted sum is not rescaled when the maximum moves", kernel: "sparse_attention.1.prefill", program: 1, env: twoBlocks, text: true, plant: func(e *edit) {
+		dot := e.code(tile.Dot, 0)
 		dot.Args[2] = dot.Args[2].Def.Args[0]
 	}},
-	{planted: "the denominator is not rescaled when the maximum moves", kernel: "sparse_attention.1.decode", plant: func(e *edit) {
+	{planted: "the denominator is not rescaled when the maximum moves", kernel: "sparse_attention.1.prefill", program: 1, env: twoBlocks, plant: func(e *edit) {
 		e.replace(e.user(e.named("rescale").Results[0], tile.Mul).Results[0], e.loop("start").Body.Args[2])
 	}},
-	{planted: "the last block of entries is left out", kernel: "sparse_attention.1.decode", plant: func(e *edit) {
+	{planted: "the last block of entries is left out", kernel: "sparse_attention.1.prefill", program: 1, env: twoBlocks, plant: func(e *edit) {
 		e.operand(e.loop("start"), 1, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Sub, x, p.int(entryBlockSize)) })
 	}},
-	{planted: "the sink takes part in the maximum", kernel: "sparse_attention.prefill", env: ir.Env{"b": 1, "m": 300, "p": 0, "s": 9}, plant: func(e *edit) {
+	{planted: "blocks do not fade when a later one has the maximum", kernel: "sparse_attention.1.decode", program: 1, plant: func(e *edit) {
+		faded := e.find("faded block", func(op *tile.Op) bool { return op.Code == tile.Mul && op.Args[0].Def.Code == tile.Dot })
+		e.replace(faded.Results[0], faded.Args[0])
+	}},
+	{planted: "the sink takes part in the maximum", kernel: "sparse_attention.prefill", program: 1, env: ir.Env{"b": 1, "m": 300, "p": 0, "s": 9}, plant: func(e *edit) {
 		sink, loop := e.load("attn_sink"), e.loop("start")
 		for _, op := range []*tile.Op{sink.Args[0].Def, sink.Args[1].Def, sink} { // everything that it needs is there before
 			e.remove(op)
 			b, i := e.home(loop)
-			b.Ops = append(b.Ops[:i:i], append([]*tile.Op{op}, b.Ops[i:]...)...)
+			b.Ops = slices.Insert(b.Ops, i, op)
 		}
 		loop.Args[2] = sink.Results[0]
 	}},
-	{planted: "the sink is not in the denominator", kernel: "sparse_attention.1.decode", plant: func(e *edit) {
+	{planted: "the sink is not in the denominator", kernel: "sparse_attention.1.decode", program: 1, plant: func(e *edit) {
 		sum := e.user(e.load("attn_sink").Results[0], tile.Sub)
 		add := e.user(e.user(sum.Results[0], tile.Exp).Results[0], tile.Add)
 		e.replace(add.Results[0], add.Args[0])
 	}},
-	{planted: "probabilities are summed after they were rounded to e4m3", kernel: "sparse_attention.1.decode", plant: func(e *edit) {
+	{planted: "probabilities are rounded to e4m3", kernel: "sparse_attention.1.decode", program: 1, plant: func(e *edit) {
 		e.after(e.named("prob"), func(p *patch, x *tile.Value) *tile.Value { return p.cast(p.cast(x, tile.E4M3), tile.F32) })
 	}},
 	{planted: "rows of keys are one element too short", kernel: "sparse_attention.1.decode", plant: func(e *edit) {
 		e.load("kv_cache").Args[0].Def.Args[0].Def.Args[1].Def.Int--
 	}},
 	{planted: "the second sequence reads the caches of the first", kernel: "sparse_attention.1.decode", plant: func(e *edit) {
-		e.after(e.named("sequence"), func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Sub, x, x) })
+		e.operand(e.named("key_row"), 0, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Sub, x, x) })
 	}},
 	{planted: "the window begins one token too late", kernel: "sparse_attention.prefill", env: ir.Env{"b": 1, "m": 300, "p": 0, "s": 131}, plant: func(e *edit) {
 		e.constant(127, true).Int--
@@ -57,11 +63,11 @@ var attentionFaults = []fault{
 			return op.Code == tile.Where && op.Results[0].DType == tile.I32 && op.Args[1].Def.Code == tile.Add
 		}), 1, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Sub, x, p.int(1)) })
 	}},
-	{planted: "the output is rotated forwards", kernel: "sparse_attention.1.decode", plant: func(e *edit) {
+	{planted: "the output is rotated forwards", kernel: "sparse_attention.1.decode", program: 1, plant: func(e *edit) {
 		neg := e.user(e.named("sin").Results[0], tile.Neg)
 		e.replace(neg.Results[0], neg.Args[0])
 	}},
-	{planted: "cosines and sines are swapped", kernel: "wq_b.decode", text: true, plant: func(e *edit) {
+	{planted: "cosines and sines are swapped", kernel: "wq_b.decode", plant: func(e *edit) {
 		cos, sin := e.named("cos"), e.named("sin")
 		cos.Args[0], sin.Args[0] = sin.Args[0], cos.Args[0]
 		e.moveBehind(cos, cos.Args[0].Def)
@@ -88,6 +94,9 @@ var attentionFaults = []fault{
 		e.remove(list[len(list)-1])
 	}},
 }
+
+// twoBlocks are tokens whose lists take two rounds.
+var twoBlocks = ir.Env{"b": 1, "m": 300, "p": 0, "s": 70}
 
 // entryBlockSize is how many entries one round takes.
 const entryBlockSize = 64

@@ -69,7 +69,7 @@ var quantFaults = []fault{
 var fourTokens = ir.Env{"b": 4, "m": 300, "p": 255, "s": 1}
 
 var productFaults = []fault{
-	{planted: "weights have the scale of the next block", kernel: "experts_w1_w3.decode", text: true, plant: func(e *edit) { e.flip(e.load("w1_scale")) }},
+	{planted: "weights have the scale of the next block", kernel: "experts_w1_w3.decode", plant: func(e *edit) { e.flip(e.load("w1_scale")) }},
 	{planted: "activations have the scale of the next block", kernel: "experts_w1_w3.decode", plant: func(e *edit) { e.flip(e.load("xq_scale")) }},
 	{planted: "scales are off by one in their exponent", kernel: "experts_w1_w3.decode", plant: func(e *edit) {
 		e.after(e.scaleByte("w3_scale"), func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Add, x, p.int(1)) })
@@ -97,7 +97,7 @@ var productFaults = []fault{
 		e.operand(e.stores("ffn_routed")[0], 1, func(p *patch, x *tile.Value) *tile.Value { return p.round(x) })
 	}},
 	{planted: "each slot's product is not rounded", kernel: "experts_w2_shared_experts.1.decode", plant: func(e *edit) {
-		sum := e.loop("slot").Body.Yield[0].Def // sum + slot's product, widened from bf16
+		sum := e.loop("once").Body.Yield[0].Def // sum + slot's product, widened from bf16
 		sum.Args[1] = sum.Args[1].Def.Args[0].Def.Args[0]
 	}},
 	{planted: "the sum is accumulated in bf16", kernel: "wq_a_wkv_compressor.decode", plant: func(e *edit) {
@@ -125,7 +125,7 @@ var productFaults = []fault{
 		})
 		e.operand(group, 0, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Sub, x, x) })
 	}},
-	{planted: "nibbles are swapped", kernel: "experts_w1_w3.decode", policy: targets.PolicyW4A16, text: true, plant: func(e *edit) {
+	{planted: "nibbles are swapped", kernel: "experts_w1_w3.decode", policy: targets.PolicyW4A16, plant: func(e *edit) {
 		e.operand(e.find("shift to the nibble", func(op *tile.Op) bool {
 			return op.Code == tile.Shr && op.Args[1].Def.Code == tile.Mul
 		}), 1, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Xor, x, p.int(4)) })
@@ -139,7 +139,7 @@ var productFaults = []fault{
 		})
 		e.replace(neg.Results[0], neg.Args[2])
 	}},
-	{planted: "words of other ranks are looked up", kernel: "embed.prefill", plant: func(e *edit) { unmask(e.load("embed")) }},
+	{planted: "words of other ranks are looked up", kernel: "embed.prefill", text: true, plant: func(e *edit) { unmask(e.load("embed")) }},
 	{planted: "the first token's streams are taken for the last's", kernel: "hc_head_fn.1.prefill", plant: func(e *edit) {
 		e.find("the last token", func(op *tile.Op) bool {
 			return op.Code == tile.Mul && op.Args[1].Def.Code == tile.Scalar && op.Args[1].Def.Param.Name == "s"

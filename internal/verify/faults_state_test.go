@@ -6,7 +6,7 @@ import (
 )
 
 var routingFaults = []fault{
-	{planted: "of equal experts the later one is chosen", kernel: "experts_w1_w3.decode", variation: Duplicates, text: true, plant: func(e *edit) {
+	{planted: "of equal experts the later one is chosen", kernel: "experts_w1_w3.decode", variation: Duplicates, plant: func(e *edit) {
 		for _, id := range e.all(func(op *tile.Op) bool { return len(op.Results) == 1 && op.Results[0].Name == "id" }) {
 			id.Code = tile.Max
 			id.Args[0].Def.Args[2].Def.Int = -1
@@ -33,10 +33,10 @@ var routingFaults = []fault{
 		clamp := e.find("clamp from below", func(op *tile.Op) bool { return op.Code == tile.Maximum && op.Args[1].Def.Code == tile.Neg })
 		e.replace(clamp.Results[0], clamp.Args[0])
 	}},
-	{planted: "slots have the weights of their neighbours", kernel: "experts_w1_w3.decode", plant: func(e *edit) {
-		mul := e.named("mul")
-		weight := mul.Args[1].Def.Args[0].Def.Args[0].Def // full(sum(where(lane == slot, weights, 0)))
-		e.operand(weight.Args[0].Def, 1, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Xor, x, p.int(1)) })
+	{planted: "slots have the weights of their neighbours", kernel: "experts_w1_w3.prefill", plant: func(e *edit) {
+		for _, load := range e.all(func(op *tile.Op) bool { return op.Code == tile.Load && op.Param.Name == "weights" }) {
+			e.flip(load)
+		}
 	}},
 	{planted: "the softplus of the router has no root", kernel: "gate_shared_experts.decode", plant: func(e *edit) {
 		root := e.code(tile.Sqrt, 0)
@@ -50,7 +50,7 @@ var routingFaults = []fault{
 }
 
 var stateFaults = []fault{
-	{planted: "the key goes into the ring a slot too late", kernel: "wq_b.decode", text: true, plant: func(e *edit) { e.shift(e.stores("kv_cache")[0], -128) }},
+	{planted: "the key goes into the ring a slot too late", kernel: "wq_b.decode", plant: func(e *edit) { e.shift(e.stores("kv_cache")[0], -128) }},
 	{planted: "the entry goes into the cache a row too late", kernel: "wq_b_indexer.decode", plant: func(e *edit) { e.shift(e.stores("kv_cache")[0], 128) }},
 	{planted: "tokens that the window has passed are stored as well", kernel: "q_norm_kv_norm.prefill", env: ir.Env{"b": 1, "m": 300, "p": 0, "s": 131}, plant: func(e *edit) {
 		e.find("last tokens", func(op *tile.Op) bool { return op.Code == tile.Ge && len(op.Results[0].Shape) == 0 }).Args[1].Def.Args[1].Def.Int += 3
@@ -141,7 +141,7 @@ var launchFaults = []fault{
 	}},
 	{planted: "tickets are not given back", kernel: "wq_b.decode", plant: func(e *edit) { e.remove(e.stores("attn_q_tickets")[0]) }},
 	{planted: "the last but one goes on", kernel: "wq_b.decode", plant: func(e *edit) {
-		e.user(e.named("ticket").Results[0], tile.Eq).Args[1].Def.Int--
+		e.operand(e.user(e.named("ticket").Results[0], tile.Eq), 1, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Sub, x, p.int(1)) })
 	}},
 	{planted: "two instances store different values in one place", kernel: "wo_b.decode", plant: func(e *edit) {
 		e.operand(e.stores("y_2")[0], 0, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Mod, x, p.int(128)) })

@@ -3,7 +3,9 @@ package verify
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,6 +15,7 @@ import (
 	"flagc/ir/eval"
 	"flagc/ir/tile"
 	"flagc/passes"
+	"flagc/runtime/formats"
 	"flagc/targets"
 	"flagc/weights"
 )
@@ -63,15 +66,68 @@ func TestGoldenRunsOnTilePrograms(t *testing.T) {
 				m := g.Module(t, nil)
 				target := b.compile(t, m)
 				run := "short5"
-				out := onTiles(t, m, g.Weights(t, m), target, eval.Request{Prompt: want.Tokens(t, run+".prompt"), Feed: want.Tokens(t, run+".fed")})
-				logits := out.Prefill.F
-				for _, step := range out.Decode {
-					logits = append(slices.Clone(logits), step.F...)
-				}
+				fed := want.Tokens(t, run+".fed")[0][:steps]
+				out := onTiles(t, m, g.Weights(t, m), target, eval.Request{Prompt: want.Tokens(t, run+".prompt"), Feed: [][]int32{fed}})
+				logits := allLogits(out)
 				recorded := append(recordedFloats(t, want, run+".prefill.logits"), recordedFloats(t, want, run+".decode.logits")...)
-				requireNear(t, logits, recorded, out.Prefill.Dim(-1), drift(g.Noise(t)))
+				requireNear(t, logits, recorded[:len(logits)], out.Prefill.Dim(-1), drift(g.Noise(t)))
 			})
 		}
+	}
+}
+
+// steps is how many tokens are decoded: what a run drifts shows from the first on.
+const steps = 4
+
+// allLogits are the logits of all steps, the prompt's first.
+func allLogits(r *eval.Result) []float64 {
+	logits := slices.Clone(r.Prefill.F)
+	for _, step := range r.Decode {
+		logits = append(logits, step.F...)
+	}
+	return logits
+}
+
+// TestModelOnTilePrograms runs the small model on a random checkpoint with tile programs and holds it against its ops,
+// within twice what one number in a thousand moves it by that is rounded to its neighbour in every launch: that is how
+// many differ in kernels.
+func TestModelOnTilePrograms(t *testing.T) {
+	target, _ := targets.Find("h200")
+	m, w := model(t, "deepseek-v4-nano", passes.Options{Target: target, TP: 2})
+	q := eval.Request{Prompt: [][]int32{sequence(6, 512)}, Feed: [][]int32{{5, 6, 8, 9}}}
+	want, err := eval.Generate(m, w, q)
+	require.NoError(t, err)
+	got := onTiles(t, m, w, target, q)
+	q.Execute = shaken(m)
+	moved, err := eval.Generate(m, w, q)
+	require.NoError(t, err)
+	columns := got.Prefill.Dim(-1)
+	noise := relatives(allLogits(moved), allLogits(want), columns)
+	requireNear(t, allLogits(got), allLogits(want), columns, [2]float64{noise[len(noise)/2], noise[len(noise)-1]})
+}
+
+// shaken computes launches exactly, but for one number of bf16 in a thousand.
+func shaken(m *ir.Module) func(eval.Launch) ([]*ir.Tensor, error) {
+	random := rand.New(rand.NewPCG(1, 2))
+	return func(l eval.Launch) ([]*ir.Tensor, error) {
+		args := slices.Clone(l.Args)
+		for i, a := range l.Kernel.Args {
+			if a.Kind == ir.StateValue {
+				args[i] = args[i].Clone()
+			}
+		}
+		results, err := eval.Kernel(m, l.Kernel, l.Env, l.Rank, args)
+		for i, r := range results {
+			if l.Kernel.Return[i].IsState() || r.Elem != ir.Plain(ir.BF16) || l.Kernel.Return[i].Type.Partial == ir.PartialSum {
+				continue
+			}
+			for j, v := range r.F {
+				if random.IntN(1000) == 0 {
+					r.F[j] = formats.RoundBF16(v * (1 + 1.0/128))
+				}
+			}
+		}
+		return results, err
 	}
 }
 
@@ -87,38 +143,55 @@ func recordedFloats(t testing.TB, g *goldens.Golden, name string) []float64 {
 	return out
 }
 
-// drift is what the official code shows after prompts of all runs: the median row, and the worst.
+// drift is what the official code shows in decoding over all runs: the median row, and the worst.
 func drift(noise map[string][2]float64) [2]float64 {
 	var out [2]float64
 	for name, figures := range noise {
-		if len(name) > 7 && name[len(name)-7:] == ".logits" {
+		if strings.HasSuffix(name, ".decode.logits") {
 			out = [2]float64{max(out[0], figures[0]), max(out[1], figures[1])}
 		}
 	}
 	return out
 }
 
-// requireNear holds rows of logits against others: the median row and the worst within the noise, the tokens equal.
+// requireNear holds rows of logits against others: the median row and the worst within the noise, the tokens equal but
+// where the noise could exchange them.
 func requireNear(t testing.TB, got, want []float64, columns int, noise [2]float64) {
 	require.Len(t, got, len(want))
-	var relative []float64
-	different := 0
+	relative, different := relatives(got, want, columns), 0
 	for r := 0; r < len(got); r += columns {
 		x, y := got[r:r+columns], want[r:r+columns]
-		far, norm := 0.0, 0.0
-		for i := range x {
-			far += (x[i] - y[i]) * (x[i] - y[i])
-			norm += y[i] * y[i]
-		}
-		relative = append(relative, math.Sqrt(far/norm))
-		if eval.Argmax(x) != eval.Argmax(y) {
+		if a, b := eval.Argmax(x), eval.Argmax(y); a != b {
 			different++
+			gap := (y[b] - y[a]) * math.Sqrt(float64(columns)) / norm(y)
+			t.Logf("row %d: token %d in place of %d, which leads by %.3f", r/columns, a, b, gap)
+			require.LessOrEqual(t, gap, noiseFactor*math.Sqrt2*noise[1], "a token differs that leads by more than noise")
 		}
 	}
-	slices.Sort(relative)
 	median, worst := relative[len(relative)/2], relative[len(relative)-1]
 	t.Logf("%d rows: median %.4f, worst %.4f; noise %.4f, %.4f; %d tokens differ", len(relative), median, worst, noise[0], noise[1], different)
 	require.LessOrEqual(t, median, noiseFactor*noise[0])
 	require.LessOrEqual(t, worst, noiseFactor*noise[1])
-	require.Zero(t, different, "tokens differ")
+}
+
+// relatives are the distances of rows from others, relative to the norm of these, in ascending order.
+func relatives(got, want []float64, columns int) []float64 {
+	var out []float64
+	for r := 0; r < len(got); r += columns {
+		d := make([]float64, columns)
+		for i := range d {
+			d[i] = got[r+i] - want[r+i]
+		}
+		out = append(out, norm(d)/norm(want[r:r+columns]))
+	}
+	slices.Sort(out)
+	return out
+}
+
+func norm(x []float64) float64 {
+	sum := 0.0
+	for _, v := range x {
+		sum += v * v
+	}
+	return math.Sqrt(sum)
 }

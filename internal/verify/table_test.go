@@ -2,8 +2,10 @@ package verify
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,7 +46,7 @@ func TestTable(t *testing.T) {
 
 // TestTextEqualsTiles runs printed kernels under Triton's interpreter.
 func TestTextEqualsTiles(t *testing.T) {
-	needTriton(t)
+	tritonInterpreter(t)
 	m, target := lowered(t, "deepseek-v4-nano", "h200", 2, "")
 	table, err := Verify(t.Context(), m, target, Options{Checks: []Check{Text}, NoCache: true,
 		Kernels: append([]string{"sparse_attention.1.decode", "wq_b.decode"}, someKernels...)})
@@ -54,14 +56,28 @@ func TestTextEqualsTiles(t *testing.T) {
 	}
 }
 
-// needTriton skips a test where Triton is missing and says so. In CI it must be there.
-func needTriton(t testing.TB) {
+var shared struct {
+	sync.Once
+	*tritoncheck.Interpreter
+	error
+}
+
+// tritonInterpreter is that of all tests. Where Triton is missing it skips the test and says so; in CI it must be there.
+func tritonInterpreter(t testing.TB) *tritoncheck.Interpreter {
 	t.Helper()
-	in, err := tritoncheck.NewInterpreter(t.Context())
+	shared.Do(func() { shared.Interpreter, shared.error = tritoncheck.NewInterpreter(context.Background()) })
 	var missing *tritoncheck.Unavailable
-	if errors.As(err, &missing) && os.Getenv("CI") != "true" {
+	if errors.As(shared.error, &missing) && os.Getenv("CI") != "true" {
 		t.Skipf("not checked: %s", missing)
 	}
-	require.NoError(t, err)
-	in.Close()
+	require.NoError(t, shared.error)
+	return shared.Interpreter
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if shared.Interpreter != nil {
+		shared.Close()
+	}
+	os.Exit(code)
 }
