@@ -117,7 +117,7 @@ func TestLaunchesPerLayer(t *testing.T) {
 				require.Equal(t, c.tokenMeetings, e.Collectives)
 				require.Equal(t, 43, e.Layers)
 				require.InDelta(t, float64(c.token-c.launches["main"])/43, e.PerLayer, 1e-12)
-				require.InDelta(t, float64(c.tokenMeetings-c.meetings["main"])/43, e.MeetPerLayer, 1e-12)
+				require.InDelta(t, float64(c.tokenMeetings-c.meetings["main"])/43, e.MetPerLayer, 1e-12)
 			}
 		}
 	}

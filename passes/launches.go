@@ -21,14 +21,14 @@ type FunctionLaunches struct {
 
 // EntryLaunches counts what a function of the whole model starts, with all that it calls.
 type EntryLaunches struct {
-	Function     string  `json:"function"`
-	Mode         ir.Mode `json:"mode"`
-	Launches     int     `json:"launches"`
-	Collectives  int     `json:"collectives"`
-	Layers       int     `json:"layers"`             // calls of layers
-	PerLayer     float64 `json:"launches_per_layer"` // on average over them; 0 without layers
-	MeetPerLayer float64 `json:"collectives_per_layer"`
-	Programs     int     `json:"programs,omitempty"`
+	Function    string  `json:"function"`
+	Mode        ir.Mode `json:"mode"`
+	Launches    int     `json:"launches"`
+	Collectives int     `json:"collectives"`
+	MetPerLayer float64 `json:"collectives_per_layer"`
+	Layers      int     `json:"layers"`             // calls of layers
+	PerLayer    float64 `json:"launches_per_layer"` // on average over them; 0 without layers
+	Programs    int     `json:"programs,omitempty"`
 }
 
 // CountLaunches counts launches and collectives, function by function and for each entry.
@@ -47,7 +47,7 @@ func CountLaunches(m *ir.Module) Launches {
 		e.add(f, own)
 		if e.Layers > 0 {
 			e.PerLayer = float64(e.Launches-own[f].Launches) / float64(e.Layers)
-			e.MeetPerLayer = float64(e.Collectives-own[f].Collectives) / float64(e.Layers)
+			e.MetPerLayer = float64(e.Collectives-own[f].Collectives) / float64(e.Layers)
 		}
 		out.Entries = append(out.Entries, e)
 	}

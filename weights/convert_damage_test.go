@@ -257,7 +257,7 @@ func FuzzJournal(f *testing.F) {
 	head := journalHead{Version: journalVersion, Plan: "p"}
 	f.Add([]byte("00000000 {}\n"))
 	for _, text := range []string{
-		`{"journal":1,"plan":"p","source":null}`, `{"units":[[0,3],[4,9]],"tiles":{"spread":{"3":1}}}`, `{"units":[[0,1000000000000]]}`,
+		`{"journal":2,"plan":"p","source":null}`, `{"units":[[0,3],[4,9]],"tiles":{"spread":{"3":1}}}`, `{"units":[[0,1000000000000]]}`,
 	} {
 		f.Add(journalFramed([]byte(text)))
 	}
@@ -267,7 +267,7 @@ func FuzzJournal(f *testing.F) {
 		require.LessOrEqual(t, j.at, int64(len(text)))
 		require.LessOrEqual(t, len(j.done), 9)
 		// The same as a line with the checksum that it should have, behind a head.
-		line := append(journalFramed([]byte(`{"journal":1,"plan":"p","source":null}`)), journalFramed(text)...)
+		line := append(journalFramed([]byte(`{"journal":2,"plan":"p","source":null}`)), journalFramed(text)...)
 		j = &journal{units: 9, done: map[int]bool{}, hashes: map[string]string{}}
 		_ = j.read(line, head)
 		require.LessOrEqual(t, len(j.done), 9)

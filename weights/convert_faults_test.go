@@ -191,6 +191,7 @@ func TestResumeRefusesAnotherConversion(t *testing.T) {
 	require.Error(t, err)
 	_, err = Convert(other, src, dst, ConvertOptions{About: about(), Resume: true})
 	require.ErrorContains(t, err, "had another plan")
+	require.NotContains(t, err.Error(), "go on with")
 	path := src.Files()[2].Path()
 	require.NoError(t, os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)))
 	_, err = Convert(plan, src, dst, ConvertOptions{About: about(), Resume: true})

@@ -47,7 +47,8 @@ type journalLine struct {
 	SHA256 string     `json:"sha256,omitempty"`
 }
 
-const journalVersion = 1
+// journalVersion changes with what a number of a unit means, unitBytes included.
+const journalVersion = 2
 
 // openJournal begins a journal, or reads one that an interrupted conversion left and checks that it belongs to
 // the same plan and source.
@@ -58,7 +59,7 @@ func openJournal(sys fileSystem, path string, head journalHead, units int) (*jou
 		return nil, err
 	}
 	if err := j.read(text, head); err != nil {
-		return nil, err
+		return nil, refusal{err} // another conversion's: going on is no advice
 	}
 	if j.file, err = sys.Create(path); err != nil {
 		return nil, err

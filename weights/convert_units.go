@@ -7,9 +7,9 @@ import (
 
 const (
 	// unitBytes is about how much of a tensor is read at once. It is large enough that the cost of a read does not
-	// show and small enough that many fit into memory.
-	unitBytes = 4 << 20
-	// maxJobs bounds memory: with the widest rows of Pro, 32 jobs take about 700 MiB.
+	// show and small enough that what was read is still in the processor's cache when it is checked and written.
+	unitBytes = 1 << 20
+	// maxJobs bounds memory: with the widest rows of Pro, 32 jobs take some hundred MiB.
 	maxJobs = 32
 	// tensorMemory is about what the table of one tensor takes: its name, shape and entries in tables.
 	tensorMemory = 700

@@ -187,6 +187,7 @@ func recastTile(dst, src *matrix, r, c, r0, c0 int, tiles *TileCounts) error {
 	if spread > MaxLossless {
 		tiles.ByCode++
 	}
+	tables := fp8Pairs()
 	for y := range tile {
 		in, out := src.row(r0+r+y, c0+c), dst.row(r+y, c)
 		for b, scale := range src.scaleRow(r0+r+y, c0+c)[:perTile] {
@@ -196,7 +197,7 @@ func recastTile(dst, src *matrix, r, c, r0, c0 int, tiles *TileCounts) error {
 				return fmt.Errorf("tile %d,%d: scale exponents spread over %d, and row %d holds codes that FP8 cannot take "+
 					"exactly there; keep the experts in FP4 (w4a8)", (r0+r)/tile, (c0+c)/tile, spread, r0+r+y)
 			}
-			recastBlock(out[32*b:32*b+32], block, k)
+			recastBlock(out[32*b:32*b+32], block, &tables[min(k, maxFactor+1)])
 		}
 	}
 	dst.scaleRow(r, c)[0] = most - recastShift
@@ -230,11 +231,12 @@ func recastCode(v float64) byte {
 	return formats.E4M3FromFloat64(v)
 }
 
-// recastBlock converts 32 codes; blocks beyond maxFactor hold zeros only, as blockFits has proved.
-func recastBlock(dst, codes []byte, k int) {
-	table := &fp8Pairs()[min(k, maxFactor+1)]
-	dst = dst[:2*len(codes)]
-	for i, b := range codes {
-		binary.LittleEndian.PutUint16(dst[2*i:2*i+2], table[b])
+// recastBlock converts 32 codes, eight at a time; blocks beyond maxFactor hold zeros only, as blockFits has proved.
+func recastBlock(dst, codes []byte, table *[256]uint16) {
+	dst, codes = dst[:32], codes[:16]
+	for i := 0; i < 16; i += 4 {
+		four := codes[i : i+4 : i+4]
+		eight := uint64(table[four[0]]) | uint64(table[four[1]])<<16 | uint64(table[four[2]])<<32 | uint64(table[four[3]])<<48
+		binary.LittleEndian.PutUint64(dst[2*i:2*i+8], eight)
 	}
 }

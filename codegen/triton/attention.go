@@ -174,19 +174,20 @@ func (g *gen) weighSection(in *ir.Instr, sinks []sink) *section {
 func (g *gen) tops(in *ir.Instr, r *region, upTo *tile.Value) (before, all *tile.Value) {
 	b := g.b
 	count := g.size(ceilDiv(in.Args[2].Type.Dims[2].Size, entryBlock))
-	none := b.Full(b.Float(math.Inf(-1)), r.height)
 	const width = 16
-	out := g.loop("first", b.Int(0), count, width, []*tile.Value{none.Named("top"), none}, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+	none := b.Float(math.Inf(-1))
+	start := []*tile.Value{b.Full(none, r.height, tile.D(width)).Named("before"), b.Full(none, r.height, tile.D(width)).Named("tops")}
+	out := g.loop("first", b.Int(0), count, width, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
 		block := b.Row(b.Add(i, b.Range(tile.D(width))))
 		live := b.And(r.live, b.Lt(block, count))
 		x := b.Load(g.blockParam(in, "tops", "the best score of each block of entries"), b.Add(b.Mul(r.rows, count), block), live, math.Inf(-1))
-		all := b.Maximum(c[1], b.Max(x, 1))
-		if upTo == nil {
-			return []*tile.Value{c[0], all}
+		before := c[0]
+		if upTo != nil {
+			before = b.Maximum(before, b.Where(b.Le(block, upTo), x, none))
 		}
-		return []*tile.Value{b.Maximum(c[0], b.Max(b.Where(b.Le(block, upTo), x, b.Float(math.Inf(-1))), 1)), all}
+		return []*tile.Value{before, b.Maximum(c[1], x)}
 	})
-	return out[0], out[1]
+	return b.Max(out[0], 1), b.Max(out[1], 1)
 }
 
 // leaveWeighed weighs one block of entries with the maximum that the running one has there, and brings the sums to the
@@ -296,7 +297,7 @@ func (g *gen) keyBlock(keys *ir.Value, rows, live *tile.Value, r *region) *tile.
 	mask, cols := b.Col(live), r.cols
 	if r.colLive != nil {
 		mask = b.And(mask, r.colLive)
-		cols = g.inside(cols, r.colLive, d)
+		cols = b.Where(r.colLive, cols, b.Int(0)) // the row may be the last, and machines may form masked addresses of gathers
 	}
 	return b.Load(g.elements(keys, tile.In), b.Add(b.MulI(b.Col(rows), d), cols), mask, 0).Named("values")
 }

@@ -52,7 +52,7 @@ func (g *gen) list(v *ir.Value, row *tile.Value) *tile.Value {
 			return g.topExperts(in, row, lane, k).Named("chosen")
 		case ops.HashExperts:
 			id := g.element(in.Args[0], row, nil)
-			return g.lowWords(in.Args[1], g.b.Add(g.b.MulI(id, k), g.inside(lane, live, k)), live).Named("chosen")
+			return g.lowWords(in.Args[1], g.b.Add(g.b.MulI(id, k), lane), live).Named("chosen")
 		case ops.RouteWeights:
 			return g.routeWeights(in, row, live)
 		}
@@ -72,8 +72,8 @@ func (g *gen) lowWords(v *ir.Value, at, live *tile.Value) *tile.Value {
 	return g.b.Load(table, g.b.MulI(at, 2), live, 0)
 }
 
-// topExperts ranks all experts, block by block against all: equal ones by number. Number r of the list is the expert of
-// rank r.
+// topExperts takes the best of all experts k times, of equal ones the first. Every instance that needs the list makes it,
+// so what counts is how little each of them does.
 func (g *gen) topExperts(in *ir.Instr, row, slot *tile.Value, k int) *tile.Value {
 	b := g.b
 	scores := in.Args[0]
@@ -81,26 +81,18 @@ func (g *gen) topExperts(in *ir.Instr, row, slot *tile.Value, k int) *tile.Value
 		g.fail("top_experts of scores that are not in memory")
 	}
 	e := g.columns(scores)
-	rated := func(lane *tile.Value) *tile.Value {
-		live := b.LtI(lane, e)
-		x := b.Add(b.Load(g.elements(scores, tile.In), b.Add(b.MulI(row, e), lane), live, 0),
-			b.Load(g.elements(in.Args[1], tile.In), lane, live, 0))
-		return b.Where(live, x, b.Float(math.Inf(-1)))
-	}
 	lane := b.Range(tile.D(pow2(e)))
-	mine := rated(lane).Named("rated")
-	width := max(16, g.plan.rowElements/2/pow2(e))
-	start := []*tile.Value{b.Full(b.Int(0), lane.Shape...).Named("rank")}
-	rank := g.loop("start", b.Int(0), b.Int(e), width, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
-		other := b.Add(i, b.Range(tile.D(width)))
-		theirs := b.Row(rated(other))
-		earlier := b.And(b.Eq(theirs, b.Col(mine)), b.Lt(b.Row(other), b.Col(lane)))
-		before := b.Or(b.Gt(theirs, b.Col(mine)), earlier)
-		return []*tile.Value{b.Add(c[0], b.Sum(b.Where(before, b.Int(1), b.Int(0)), 1))}
-	})[0]
-	own := b.Eq(b.Row(rank), b.Col(slot))
-	own = b.And(own, b.And(b.Row(b.LtI(lane, e)), b.Col(b.LtI(slot, k))))
-	return b.Sum(b.Where(own, b.Row(lane), b.Int(0)), 1)
+	live := b.LtI(lane, e)
+	none := b.Float(math.Inf(-1))
+	rated := b.Add(b.Load(g.elements(scores, tile.In), b.Add(b.MulI(row, e), lane), live, 0),
+		b.Load(g.elements(in.Args[1], tile.In), lane, live, 0))
+	rated = b.Where(live, rated, none).Named("rated")
+	start := []*tile.Value{rated, b.Full(b.Int(0), slot.Shape...).Named("chosen")}
+	return g.loop("place", b.Int(0), b.Int(k), 1, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+		best := b.Max(c[0], 0)
+		id := b.Reduce(tile.Min, b.Where(b.Eq(c[0], best), lane, b.Int(e)), 0).Named("id")
+		return []*tile.Value{b.Where(b.Eq(lane, id), none, c[0]), b.Where(b.Eq(slot, i), id, c[1])}
+	})[1]
 }
 
 // routeWeights are the chosen experts' scores divided by their sum, times scale.

@@ -76,17 +76,18 @@ func (g *gen) fail(format string, args ...any) {
 
 // gen lowers one kernel.
 type gen struct {
-	mod    *ir.Module
-	fn     *ir.Func
-	target targets.Target
-	plan   schedule
-	bound  ir.Env
-	kernel *Lowered
-	names  map[*ir.Value]string
-	taken  map[string]bool
-	ropes  map[string]string  // table: what it holds
-	stored map[*ir.Value]bool // by an earlier program of the launch, or by other instances that have arrived
-	later  []sink             // of the next program
+	mod      *ir.Module
+	fn       *ir.Func
+	target   targets.Target
+	plan     schedule
+	bound    ir.Env
+	kernel   *Lowered
+	names    map[*ir.Value]string
+	taken    map[string]bool
+	ropes    map[string]string  // table: what it holds
+	stored   map[*ir.Value]bool // by an earlier program of the launch, or by other instances that have arrived
+	siblings []*ir.Instr        // the anchors of the section at hand
+	later    []sink             // of the next program
 	// arrived are the hc_pre and hc_head whose products with the mixing matrix other instances have left.
 	arrived map[*ir.Instr]bool
 	sums    map[*ir.Instr]bool // the attention whose weighted sums other instances have left

@@ -209,15 +209,6 @@ func (g *gen) exponent(byteTile *tile.Value) *tile.Value {
 	return g.b.Bitcast(g.b.Maximum(bits, g.b.Int(1<<22)), tile.F32)
 }
 
-// inside are places of a row of k, 0 where the lane is not live: machines that gather want an address in range from
-// every lane, and the row at hand may be the last.
-func (g *gen) inside(lane, live *tile.Value, k int) *tile.Value {
-	if lane.Len() == k {
-		return lane
-	}
-	return g.b.Where(live, lane, g.b.Int(0))
-}
-
 // store writes a region of a value, rounded to what it is stored as.
 func (g *gen) store(v *ir.Value, r *region, x *tile.Value) {
 	g.b.Store(g.elements(v, tile.Out), g.offsets(r, g.columns(v)), g.spread(x, r), g.mask(r))

@@ -1,6 +1,8 @@
 package triton
 
 import (
+	"slices"
+
 	"flagc/ir"
 	"flagc/ir/ops"
 	"flagc/ir/tile"
@@ -20,11 +22,38 @@ type product struct {
 
 // pullProduct is a block of a product of x with weights, row by weight row.
 func (g *gen) pullProduct(in *ir.Instr, r *region) *tile.Value {
-	p := g.product(in, r)
 	if r.height.Size == 1 {
-		return g.multiplyAdd(p)
+		return g.multiplied(in, r)
 	}
-	return g.matrixProduct(p)
+	return g.matrixProduct(g.product(in, r))
+}
+
+// multiplied is the product for one row of x. Products of the section that read the same row are computed with it, so
+// that their weights are on the way at the same time.
+func (g *gen) multiplied(in *ir.Instr, r *region) *tile.Value {
+	key := func(in *ir.Instr) any { return [3]any{in, "multiplied", r} }
+	if !g.known(key(in)) {
+		var all []product
+		for _, other := range g.fn.Body {
+			if other == in || g.alike(in, other) {
+				all = append(all, g.product(other, r))
+			}
+		}
+		for i, y := range g.multiplyAdd(all) {
+			memo(g, key(all[i].in), func() *tile.Value { return y })
+		}
+	}
+	return memo(g, key(in), func() *tile.Value { return nil })
+}
+
+// alike reports whether two products of a section differ in their weights alone.
+func (g *gen) alike(in, other *ir.Instr) bool {
+	n := len(in.Args) - 1
+	if other.Op != in.Op || !slices.Contains(g.siblings, in) || !slices.Contains(g.siblings, other) || !slices.Equal(in.Args[:n], other.Args[:n]) {
+		return false
+	}
+	v, w := in.Args[n].Type, other.Args[n].Type
+	return v.Elem == w.Elem && slices.EqualFunc(v.Dims, w.Dims, func(a, b ir.Dim) bool { return a.Size.Equal(b.Size) })
 }
 
 // product finds the rows of both operands that a block of the result needs.
@@ -85,32 +114,50 @@ func (g *gen) depth(p product, limit int) int {
 	return max(d, p.w.Type.Elem.Cols)
 }
 
-// multiplyAdd is the product for one row of x: weights are read once and multiplied as they come.
-func (g *gen) multiplyAdd(p product) *tile.Value {
-	b, r := g.b, p.region
+// multiplyAdd are the products for one row of x: weights are read once and multiplied as they come.
+func (g *gen) multiplyAdd(all []product) []*tile.Value {
+	b, p := g.b, all[0]
+	r := p.region
 	depth := g.depth(p, max(g.plan.gemvElements/max(r.width.Size, 4), 32))
-	xr := &region{rows: p.xRows, height: tile.D(1)}
-	g.prepare(p.x, xr)
-	first := p.base
-	if r.first != nil {
-		first = b.Add(p.base, r.first)
-	}
-	rows := b.Col(b.Add(first, b.Range(r.width)))
+	g.prepare(p.x, &region{rows: p.xRows, height: tile.D(1)})
 	var live *tile.Value
 	if r.colLive != nil {
 		live = b.Reshape(r.colLive, r.width, tile.D(1))
 	}
+	first, rows, start := make([]*tile.Value, len(all)), make([]*tile.Value, len(all)), make([]*tile.Value, len(all))
+	width := tile.D(depth)
 	if g.byWords(p, depth) {
-		return g.multiplyWords(p, depth, rows, live)
+		width = tile.D(depth / wordCodes)
 	}
-	acc := b.Zeros(r.width, tile.D(depth)).Named("acc")
-	acc = g.loop("k", b.Int(0), p.to, depth, []*tile.Value{acc}, func(i *tile.Value, c []*tile.Value) []*tile.Value {
-		xb := g.block(p.xRows, nil, 1, i, tile.D(depth), p.k)
+	for n, q := range all {
+		if first[n] = q.base; r.first != nil {
+			first[n] = b.Add(q.base, r.first)
+		}
+		rows[n] = b.Col(b.Add(first[n], b.Range(r.width)))
+		start[n] = b.Zeros(r.width, width).Named("acc")
+	}
+	acc := g.loop("k", b.Int(0), p.to, depth, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+		out := make([]*tile.Value, len(all))
+		if g.byWords(p, depth) {
+			x := g.eighths(p, i, width)
+			for n, q := range all {
+				out[n] = b.Add(c[n], g.weighedWords(q, x, i, width, rows[n], live))
+			}
+			return out
+		}
+		xb := g.block(p.xRows, nil, 1, i, width, p.k)
 		x := g.pull(p.x, xb)
-		wb := g.block(rows, live, r.width.Size, i, tile.D(depth), p.k)
-		return []*tile.Value{b.Add(c[0], g.weighed(p, x, xb, wb, first))}
-	})[0]
-	return b.Row(b.Sum(acc, 1))
+		for n, q := range all {
+			wb := g.block(rows[n], live, r.width.Size, i, width, p.k)
+			out[n] = b.Add(c[n], g.weighed(q, x, xb, wb, first[n]))
+		}
+		return out
+	})
+	sums := make([]*tile.Value, len(all))
+	for n := range sums {
+		sums[n] = b.Row(b.Sum(acc[n], 1))
+	}
+	return sums
 }
 
 // rowsAtOnce is how many weight rows an instance multiplies with one row of activations: as many as fit, but few enough

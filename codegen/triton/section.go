@@ -273,7 +273,14 @@ func (g *gen) sections(sinks []sink) []*section {
 	}
 	var out []*section
 	for _, x := range groups {
-		out = append(out, g.section(x.anchors, x.sinks)...)
+		for _, s := range g.section(x.anchors, x.sinks) {
+			emit := s.emit
+			s.emit = func(id *tile.Value) {
+				g.siblings = x.anchors
+				emit(id)
+			}
+			out = append(out, s)
+		}
 	}
 	return out
 }

@@ -31,31 +31,19 @@ func (g *gen) byWords(p product, depth int) bool {
 	return depth%e.Cols == 0 && p.k%depth == 0 && (!x.IsQuantised() || x.Cols%wordCodes == 0 && depth%x.Cols == 0)
 }
 
-// multiplyWords is the product of one row of x with a block of weight rows.
-func (g *gen) multiplyWords(p product, depth int, rows, live *tile.Value) *tile.Value {
-	b, r, e := g.b, p.region, p.w.Type.Elem
-	words := tile.D(depth / wordCodes)
-	w := g.wordParam(p.w)
-	acc := b.Zeros(r.width, words).Named("acc")
-	acc = g.loop("k", b.Int(0), p.to, depth, []*tile.Value{acc}, func(i *tile.Value, c []*tile.Value) []*tile.Value {
-		first := b.DivI(i, wordCodes)
-		wb := g.block(rows, live, r.width.Size, first, words, p.k/wordCodes)
-		word := b.Load(w, g.offsets(wb, p.k/wordCodes), g.mask(wb), 0).Named("word")
-		var sum *tile.Value
-		for j := 0; j < wordCodes; j++ {
-			term := b.Mul(g.wordCode(word, j), g.everyEighth(p.x, p.xRows, first, words, j))
-			if sum == nil {
-				sum = term
-			} else {
-				sum = b.Add(sum, term)
-			}
-		}
-		scaled := g.perBlock(sum, wb, e.Cols/wordCodes, p.k/wordCodes, func(blocks *region) *tile.Value {
-			return b.MulF(g.exponent(b.Load(g.scales(p.w, tile.In), g.offsets(blocks, p.k/e.Cols), g.mask(blocks), 0)), wordScale)
-		})
-		return []*tile.Value{b.Add(c[0], scaled)}
-	})[0]
-	return b.Row(b.Sum(acc, 1))
+// weighedWords multiplies elements of x, by eighths, with a block of weight rows.
+func (g *gen) weighedWords(p product, x [wordCodes]*tile.Value, i *tile.Value, words tile.Dim, rows, live *tile.Value) *tile.Value {
+	b, e := g.b, p.w.Type.Elem
+	n := p.k / wordCodes
+	wb := g.block(rows, live, p.region.width.Size, b.DivI(i, wordCodes), words, n)
+	word := b.Load(g.wordParam(p.w), g.offsets(wb, n), g.mask(wb), 0).Named("word")
+	sum := b.Mul(g.wordCode(word, 0), x[0])
+	for j := 1; j < wordCodes; j++ {
+		sum = b.Add(sum, b.Mul(g.wordCode(word, j), x[j]))
+	}
+	return g.perBlock(sum, wb, e.Cols/wordCodes, n, func(blocks *region) *tile.Value {
+		return b.MulF(g.exponent(b.Load(g.scales(p.w, tile.In), g.offsets(blocks, p.k/e.Cols), g.mask(blocks), 0)), wordScale)
+	})
 }
 
 // wordCode is code j of each word, times 2^-126.
@@ -72,19 +60,45 @@ func (g *gen) wordCode(word *tile.Value, j int) *tile.Value {
 	return b.Bitcast(b.Or(sign, b.AndI(magnitude, 7<<22)), tile.F32)
 }
 
-// everyEighth are elements j, j+8, … of a block of a row in memory, times the share of the factor.
-func (g *gen) everyEighth(x *ir.Value, row, first *tile.Value, words tile.Dim, j int) *tile.Value {
-	b := g.b
+// eighths are elements j, j+8, … of a block of a row of x in memory, times the share of the factor, for each j. Quantised
+// ones are read by words of four codes: a code as the top of a float32's bits is its value times 2^-120.
+func (g *gen) eighths(p product, i *tile.Value, words tile.Dim) (out [wordCodes]*tile.Value) {
+	b, x := g.b, p.x
 	k, e := g.columns(x), x.Type.Elem
-	at := g.block(row, nil, 1, first, words, k/wordCodes)
-	place := b.Add(b.MulI(row, k), b.AddI(b.MulI(at.cols, wordCodes), j))
-	v := b.LoadF32(g.elements(x, tile.In), place, nil, 0)
+	at := g.block(p.xRows, nil, 1, b.DivI(i, wordCodes), words, k/wordCodes)
 	if !e.IsQuantised() {
-		return b.MulF(v, wordX)
+		for j := range out {
+			place := b.Add(b.MulI(p.xRows, k), b.AddI(b.MulI(at.cols, wordCodes), j))
+			out[j] = b.MulF(b.LoadF32(g.elements(x, tile.In), place, nil, 0), wordX)
+		}
+		return out
 	}
-	return g.perBlock(v, at, e.Cols/wordCodes, k/wordCodes, func(blocks *region) *tile.Value {
+	scale := func(blocks *region) *tile.Value {
 		return b.MulF(g.exponent(b.Load(g.scales(x, tile.In), g.offsets(blocks, k/e.Cols), g.mask(blocks), 0)), wordX)
-	})
+	}
+	for half := 0; half < 2; half++ {
+		place := b.Add(b.MulI(p.xRows, k/4), b.AddI(b.MulI(at.cols, 2), half))
+		word := b.Load(g.codeWords(x), place, nil, 0).Named("codes")
+		for j := 0; j < 4; j++ {
+			sign := b.AndI(b.Shl(word, 24-8*j), -1<<31)
+			magnitude := b.Shl(word, 20-8*j)
+			if j == 3 {
+				magnitude = b.Shr(word, 4)
+			}
+			bits := b.Bitcast(b.Or(sign, b.AndI(magnitude, 127<<20)), tile.F32)
+			out[4*half+j] = g.perBlock(b.MulF(bits, 0x1p120), at, e.Cols/wordCodes, k/wordCodes, scale)
+		}
+	}
+	return out
+}
+
+// codeWords is the pointer to e4m3 codes as words.
+func (g *gen) codeWords(v *ir.Value) *tile.Param {
+	name := g.name(v) + "_words"
+	g.bind(name, FromValue, v)
+	shape := g.shape(v.Type)
+	shape[len(shape)-1] += " // 4"
+	return g.b.Pointer(name, tile.I32, tile.In, "e4m3 codes of "+g.name(v)+", four in a word", shape...)
 }
 
 // wordParam is the pointer to FP4 codes as words.

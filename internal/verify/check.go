@@ -22,6 +22,10 @@ import (
 // bf16, 2^-9 apart, it is rounded to the other: one in some hundred at worst, where rounded values are summed again.
 const AtMost = 0.02
 
+// atMostCodes is that share of results on the grid of codes: a neighbour in bf16 becomes another code one time in
+// eight, the distance of codes of e4m3 in units in the last place of bf16 being 16 and both sides counting.
+const atMostCodes = AtMost / 8
+
 // few is how many values may be neighbours whatever their share: of short results one is more than AtMost.
 const few = 2
 

@@ -42,7 +42,7 @@ func WriteDeviceCases(dir, label string, k *triton.Lowered, l eval.Launch, mesh 
 			return nil, err
 		}
 	}
-	got, err := results(k, l.Env, args)
+	got, err := left(k, l.Env, args)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ type Executor struct {
 func NewExecutor(m *ir.Module, t targets.Target, run Run) (*Executor, error) {
 	x := &Executor{kernels: map[*ir.Func]*triton.Lowered{}, mesh: m.Mesh, run: run, weights: map[*ir.Tensor][2][]byte{}}
 	for _, f := range m.Kernels {
-		k, err := triton.Lower(m, f, t)
+		k, _, err := Programs(m, f, t, Bounds)
 		if err != nil {
 			return nil, err
 		}

@@ -38,7 +38,11 @@ func (s *synthesis) numbers(t *ir.Tensor, a *ir.Value, r role) error {
 	case mixComb:
 		s.each(t, func(int) float64 { return s.uniform(0, 2) / float64(k) })
 	case bias:
-		s.each(t, func(int) float64 { return math.Round(s.normal()*1024) / 1024 })
+		steps := 1024.0 // sums with scores are exact
+		if s.variation == Duplicates {
+			steps = 4
+		}
+		s.each(t, func(int) float64 { return math.Round(s.normal()*steps) / steps })
 	case positive, expertScores:
 		s.each(t, func(int) float64 { return s.score(s.uniform(0.125, 4.125)) })
 		if r == expertScores {
@@ -125,23 +129,31 @@ func (s *synthesis) vary(x float64, r role) float64 {
 		}
 		return x * 4 // the exponent of what it is the logarithm of
 	}
+	if r == activation && s.rand.IntN(16) == 0 { // far below its neighbours: a subnormal code of e4m3
+		return math.Ldexp(x, -8-s.rand.IntN(10))
+	}
 	return x
 }
 
-// weights are numbers of variance 1/k whose magnitude differs from scale block to scale block.
+// weights are numbers of variance 1/k whose magnitude differs between neighbouring scale blocks; large ones have scales
+// above 1, whose bytes are negative as signed ones.
 func (s *synthesis) weights(t *ir.Tensor, k int) {
 	deviation := 1 / math.Sqrt(float64(k))
+	if s.variation == Large && t.Elem.IsQuantised() {
+		deviation = 1 << 10
+	}
 	width := 128
 	if t.Elem.Cols > 0 {
 		width = t.Elem.Cols
 	}
 	height := max(1, t.Elem.Rows)
 	across := (k + width - 1) / width
-	amplitudes := make([]float64, across)
+	amplitudes, exponent := make([]float64, across), 0
 	for row := range len(t.F) / max(k, 1) {
 		if row%height == 0 {
 			for j := range amplitudes {
-				amplitudes[j] = math.Ldexp(deviation, s.rand.IntN(3)-1)
+				exponent = (exponent + 1 + s.rand.IntN(2)) % 3
+				amplitudes[j] = math.Ldexp(deviation, exponent-1)
 			}
 		}
 		line := t.F[row*k : (row+1)*k]
@@ -282,7 +294,7 @@ func (s *synthesis) entries(t *ir.Tensor, rows int) {
 	n := t.Shape[2]
 	for token := range t.Shape[0] * t.Shape[1] {
 		listed := s.rand.Perm(rows)
-		end := n - s.rand.IntN(1+n/4)
+		end := n - s.rand.IntN(1+n/16)
 		for i := range n {
 			entry := int32(-1)
 			switch {

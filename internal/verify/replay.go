@@ -42,11 +42,16 @@ func Execute(k *triton.Lowered, env ir.Env, args map[string]tile.Arg, run Run) (
 			return nil, err
 		}
 	}
-	return results(k, env, args)
+	return left(k, env, args)
 }
 
-// results reads what the programs of a kernel left.
-func results(k *triton.Lowered, env ir.Env, args map[string]tile.Arg) ([]*ir.Tensor, error) {
+// left reads the results that programs have left, and holds that tickets are zeros again for the next launch.
+func left(k *triton.Lowered, env ir.Env, args map[string]tile.Arg) ([]*ir.Tensor, error) {
+	for name, b := range k.Bindings {
+		if b.Source == triton.FromTicket && len(bytes.Trim(args[name].Data, "\x00")) > 0 {
+			return nil, fmt.Errorf("kernel %s leaves %s other than it was", k.Func.FullName(), name)
+		}
+	}
 	out := make([]*ir.Tensor, len(k.Func.Return))
 	for i, v := range k.Func.Return {
 		shape, err := v.Type.Shape(env)
@@ -102,21 +107,7 @@ func arguments(k *triton.Lowered, l eval.Launch, mesh ir.Mesh, encode encoder) (
 		case triton.FromRope:
 			arg.Data, err = ropeTable(b.Rope, l.Env)
 		case triton.FromTicket, triton.FromWork:
-			if b.Value != nil {
-				arg.Data, err = room(b.Value, l.Env)
-				break
-			}
-			n := 4
-			for _, size := range b.Shape {
-				k, err := size.Eval(l.Env)
-				if err != nil {
-					return nil, err
-				}
-				n *= k
-			}
-			if arg.Data = make([]byte, n); b.Source == triton.FromWork {
-				arg.Data = garbage(n, tile.F32)
-			}
+			arg.Data, err = room(b, l.Env)
 		case triton.FromValue, triton.FromScales:
 			pair, ok := encoded[b.Value]
 			if !ok {
@@ -140,14 +131,28 @@ func arguments(k *triton.Lowered, l eval.Launch, mesh ir.Mesh, encode encoder) (
 	return out, nil
 }
 
-// room is for what a launch keeps between its programs or instances.
-func room(v *ir.Value, env ir.Env) ([]byte, error) {
-	pair, err := encode(v, nil, env)
-	return pair[0], err
-}
-
 // encoder stores a value's tensor as programs find it: elements, or codes and scales.
 type encoder func(v *ir.Value, t *ir.Tensor, env ir.Env) ([2][]byte, error)
+
+// room is for what a launch keeps between its programs or instances; tickets begin as zeros.
+func room(b triton.Binding, env ir.Env) ([]byte, error) {
+	if b.Value != nil {
+		pair, err := encode(b.Value, nil, env)
+		return pair[0], err
+	}
+	n := tile.I32.Bytes()
+	for _, size := range b.Shape {
+		k, err := size.Eval(env)
+		if err != nil {
+			return nil, err
+		}
+		n *= k
+	}
+	if b.Source == triton.FromTicket {
+		return make([]byte, n), nil
+	}
+	return garbage(n, tile.F32), nil
+}
 
 // encode stores a value's tensor, or makes room for one that is not given.
 func encode(v *ir.Value, t *ir.Tensor, env ir.Env) (pair [2][]byte, err error) {

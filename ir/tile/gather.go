@@ -1,6 +1,7 @@
 package tile
 
-// Gathers lists the loads whose places follow from what was loaded: those of rows that a list names.
+// Gathers lists the loads whose lanes have places that follow from tiles that were loaded, such as the rows that a list
+// names. What a single loaded number shifts as a whole is none.
 func Gathers(p *Program) map[*Op]bool {
 	g := gatherer{loaded: map[*Value]bool{}, gathers: map[*Op]bool{}}
 	for before := -1; before < len(g.loaded); { // what a loop carries may become so in a later round
@@ -43,14 +44,14 @@ func (g *gatherer) op(op *Op) {
 		if g.loaded[op.Args[0]] {
 			g.gathers[op] = true
 		}
-		g.loaded[op.Results[0]] = true
+		if len(op.Results[0].Shape) > 0 {
+			g.loaded[op.Results[0]] = true
+		}
 		return
 	}
 	for _, a := range op.Args {
-		for _, r := range op.Results {
-			if a != nil && g.loaded[a] {
-				g.loaded[r] = true
-			}
+		if a != nil && g.loaded[a] && len(op.Results) > 0 && len(op.Results[0].Shape) > 0 {
+			g.loaded[op.Results[0]] = true
 		}
 	}
 }

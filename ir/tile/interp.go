@@ -25,11 +25,12 @@ type Options struct {
 	PoisonMasked bool
 	// LiveMasked demands that addresses of masked lanes are in range too, for machines that form them.
 	LiveMasked bool
-	// LiveGathers demands the same of gathers alone: loads whose places follow from what was loaded.
+	// LiveGathers demands the same of Gathers alone.
 	LiveGathers bool
 	// Races reports what depends on the order of instances or threads: elements that two instances store
 	// differently; elements that one instance stores and another loads, unless an atomic_add orders them;
-	// and loads of what the same instance has stored since its last barrier.
+	// loads of what the same instance has stored since its last barrier; and stores to what it has loaded since then
+	// through other offsets, for another thread may be late with that.
 	Races bool
 
 	separate bool // no two values share a tile: for tests of the sharing

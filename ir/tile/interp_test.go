@@ -418,9 +418,10 @@ func TestFaults(t *testing.T) {
 			return b.AddI(pid, 2), b.LtI(pid, 2), pid
 		}, Options{LiveGathers: true}, ""},
 		"masked lane of a gather": {func(b *Builder, pid *Value) (from, mask, to *Value) {
-			x := b.Load(b.Program.Param("x"), pid, nil, 0)
-			far := b.Add(b.AddI(pid, 2), b.Cast(b.Mul(x, b.Float(0)), I32))
-			return far, b.LtI(pid, 2), pid
+			lane := b.Range(D(2))
+			x := b.Load(b.Program.Param("x"), lane, nil, 0)
+			far := b.Add(b.AddI(b.Add(pid, lane), 2), b.Cast(b.Mul(x, b.Float(0)), I32))
+			return far, b.LtI(far, 4), lane
 		}, Options{LiveGathers: true}, "element 4 of x in a masked lane"},
 		"offset in 64 bits": {func(b *Builder, pid *Value) (from, mask, to *Value) {
 			return b.Mul(b.Cast(pid, I64), b.Cast(b.Int(1<<31-1), I64)), nil, pid

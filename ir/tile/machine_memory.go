@@ -14,16 +14,24 @@ type memory struct {
 	// Who touched each element, for Races: an instance's number plus one, many for several.
 	writer, reader []int32
 	epochOf        []int32 // how many barriers the writer had passed
+	loaded         []loaded
 	epoch          int32
 	atomic         bool
 }
 
 const many = -1
 
+// loaded is the last load of an element: by which instance, behind how many barriers, through which offsets.
+type loaded struct {
+	by, epoch int32
+	through   *Value
+}
+
 func newMemory(q *Param, a Arg, opts Options, atomic bool) *memory {
 	mem := &memory{param: q, data: a.Data, n: len(a.Data) / q.DType.Bytes(), atomic: atomic, epoch: 1}
 	if opts.Races && q.Pointer && q.Access != In { // nothing stores to the others
 		mem.writer, mem.reader, mem.epochOf = make([]int32, mem.n), make([]int32, mem.n), make([]int32, mem.n)
+		mem.loaded = make([]loaded, mem.n)
 	}
 	return mem
 }
@@ -33,8 +41,9 @@ func (mem *memory) outside(k int64, masked string) {
 }
 
 // read notes that an instance loads an element.
-func (mem *memory) read(k, inst int) {
+func (mem *memory) read(k, inst int, through *Value) {
 	me := int32(inst) + 1
+	mem.loaded[k] = loaded{me, mem.epoch, through}
 	switch w := mem.writer[k]; {
 	case w == me && mem.epochOf[k] == mem.epoch:
 		trapf("element %d of %s is loaded, and the instance has stored it since its last barrier", k, mem.param.Name)
@@ -48,9 +57,13 @@ func (mem *memory) read(k, inst int) {
 	}
 }
 
-// wrote notes that an instance has stored an element, and whether that changed it.
-func (mem *memory) wrote(k, inst int, changed bool) {
+// wrote notes that an instance has stored an element, and whether that changed it. What a lane has loaded through the
+// same offsets it may replace.
+func (mem *memory) wrote(k, inst int, through *Value, changed bool) {
 	me := int32(inst) + 1
+	if l := mem.loaded[k]; changed && l.by == me && l.epoch == mem.epoch && l.through != through {
+		trapf("element %d of %s is stored, and the instance has loaded it since its last barrier", k, mem.param.Name)
+	}
 	if w := mem.writer[k]; w != 0 && w != me && changed {
 		trapf("element %d of %s is stored, and instance %d stores something else", k, mem.param.Name, w-1)
 	}
@@ -181,7 +194,7 @@ func loadRun[T elem](op *Op, a *access, to []T, other T, read func(to []T, data 
 		if a.mem.writer != nil {
 			for _, k := range at {
 				if k >= 0 {
-					a.mem.read(k, a.m.inst)
+					a.mem.read(k, a.m.inst, op.Args[0])
 				}
 			}
 		}
@@ -227,7 +240,7 @@ func storeRun[T elem](op *Op, a *access, x []T, write func(data []byte, at []int
 			now := a.mem.data[k*width : (k+1)*width]
 			copy(before[:], now)
 			write(a.mem.data, at[i:i+1], x[i:i+1])
-			a.mem.wrote(k, a.m.inst, string(before[:width]) != string(now))
+			a.mem.wrote(k, a.m.inst, op.Args[0], string(before[:width]) != string(now))
 		}
 	}
 }
