@@ -120,6 +120,11 @@ func (a *app) reportBuild(info *buildInfo, out string) {
 		}
 		fmt.Fprintf(a.out, "%d kernels as %d Triton programs, all legal for the target, with %d warnings; no check has run\n",
 			len(info.Kernels), programs, warnings)
+		for _, e := range info.Launches.Entries {
+			if e.Function == "main.decode" {
+				fmt.Fprintf(a.out, "a decoded token launches %d kernels, for which a device starts %d programs\n", e.Launches, e.Programs)
+			}
+		}
 		fmt.Fprintf(a.out, "%s\n", info.Host.Missing)
 		fmt.Fprintf(a.out, "next: flagc verify %s\n", out)
 		return

@@ -52,7 +52,7 @@ func (g *gen) list(v *ir.Value, row *tile.Value) *tile.Value {
 			return g.topExperts(in, row, lane, k).Named("chosen")
 		case ops.HashExperts:
 			id := g.element(in.Args[0], row, nil)
-			return g.lowWords(in.Args[1], g.b.Add(g.b.MulI(id, k), g.b.Where(live, lane, g.b.Int(0))), live).Named("chosen")
+			return g.lowWords(in.Args[1], g.b.Add(g.b.MulI(id, k), lane), live).Named("chosen")
 		case ops.RouteWeights:
 			return g.routeWeights(in, row, live)
 		}

@@ -10,7 +10,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"flagc/codegen/triton"
 	"flagc/internal/tritoncheck"
 	"flagc/ir"
 	"flagc/targets"
@@ -72,7 +71,7 @@ func Verify(ctx context.Context, m *ir.Module, t targets.Target, o Options) (*Ta
 			continue
 		}
 		table.Rows = append(table.Rows, Row{f.FullName(), map[Check]tritoncheck.Cell{}, map[Check]time.Duration{}})
-		k, err := lower(small, f, t, m.Memory)
+		k, _, err := Programs(small, f, t, plan(m))
 		for _, c := range o.Checks {
 			if err != nil {
 				table.Rows[len(table.Rows)-1].Cells[c] = tritoncheck.CellOf(err)
@@ -89,17 +88,12 @@ func Verify(ctx context.Context, m *ir.Module, t targets.Target, o Options) (*Ta
 	return table, ctx.Err()
 }
 
-// lower makes the programs that a build for the target has. Without a memory plan sizes count as those of one sequence.
-func lower(m *ir.Module, f *ir.Func, t targets.Target, plan *ir.Memory) (*triton.Lowered, error) {
-	if plan == nil {
-		plan = &ir.Memory{Batch: 1, Context: 1 << 16, Chunk: 1 << 12}
+// plan is what a module's memory is planned for, or Bounds.
+func plan(m *ir.Module) ir.Memory {
+	if m.Memory == nil {
+		return Bounds
 	}
-	k, err := triton.Lower(m, f, t)
-	if err != nil {
-		return nil, err
-	}
-	_, err = k.Finish(t, *plan)
-	return k, err
+	return *m.Memory
 }
 
 func (o Options) withDefaults() Options {
