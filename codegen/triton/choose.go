@@ -102,8 +102,12 @@ func (g *gen) routeWeights(in *ir.Instr, row, live *tile.Value) *tile.Value {
 	if !g.inMemory(scores) {
 		g.fail("route_weights of scores that are not in memory")
 	}
-	at := b.Add(b.MulI(row, g.columns(scores)), g.list(in.Args[1], row))
-	w := b.Load(g.elements(scores, tile.In), at, live, 0)
+	// Compared with all rather than gathered: a few lanes that read at scattered places are what machines like least.
+	e := g.columns(scores)
+	lane := b.Range(tile.D(pow2(e)))
+	all := b.Load(g.elements(scores, tile.In), b.Add(b.MulI(row, e), lane), b.LtI(lane, e), 0)
+	mine := b.And(b.Eq(b.Col(g.list(in.Args[1], row)), b.Row(lane)), b.Col(live))
+	w := b.Sum(b.Where(mine, b.Row(all), b.Float(0)), 1)
 	return b.MulF(b.Div(w, b.Sum(w, 0)), in.Attrs.Float("scale")).Named("weights")
 }
 

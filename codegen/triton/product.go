@@ -249,10 +249,7 @@ func (g *gen) matrixProduct(p product) *tile.Value {
 	}
 	cols := b.Row(b.Add(first, b.Range(r.width)))
 	g.prepare(p.x, xr)
-	depth := g.depth(p, g.plan.dotDepth)
-	if e := p.w.Type.Elem; e.IsQuantised() && e.Cols < depth {
-		depth = max(e.Cols, g.plan.dotK)
-	}
+	depth := g.dotDepth(p)
 	acc := b.Zeros(r.height, r.width).Named("acc")
 	return g.loop("k", b.Int(0), p.to, depth, []*tile.Value{acc}, func(i *tile.Value, c []*tile.Value) []*tile.Value {
 		xb := g.block(p.xRows, r.live, r.height.Size, i, tile.D(depth), p.k)
@@ -262,6 +259,33 @@ func (g *gen) matrixProduct(p product) *tile.Value {
 		x := b.Cast(g.spread(g.pull(p.x, xb), xb), tile.BF16)
 		return []*tile.Value{b.Dot(x, g.weightsDown(p, i, cols, depth), c[0])}
 	})[0]
+}
+
+// dotDepth is how many summed columns a dot takes: a scale block where codes are multiplied, else as many as leave room
+// for the panel of weights, which is the larger one.
+func (g *gen) dotDepth(p product) int {
+	e := p.w.Type.Elem
+	if g.fp8Dot(p) {
+		return e.Cols
+	}
+	depth := min(g.plan.dotDepth, max(g.plan.dotK, g.plan.panelElements/p.region.width.Size))
+	if p.x.Type.Elem.IsQuantised() && g.inMemory(p.x) {
+		depth = min(depth, p.x.Type.Elem.Cols)
+	}
+	if !g.inMemory(p.x) && g.hasOp(p.x, ops.ActQuant) { // its scale blocks are found while it is read
+		depth = max(depth, 128)
+	}
+	if d := pow2Divisor(p.k, depth); d >= g.plan.dotK {
+		return d
+	}
+	return max(g.plan.dotK, min(depth, pow2(p.k)))
+}
+
+// hasOp reports whether an op takes part in computing a value.
+func (g *gen) hasOp(v *ir.Value, op *ir.Op) bool {
+	found := false
+	g.cone(v, func(in *ir.Instr) bool { found = found || in.Op == op; return !g.isHeavy(in) })
+	return found
 }
 
 // fp8Dot reports whether both operands are multiplied as e4m3 codes, their scales afterwards.

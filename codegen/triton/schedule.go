@@ -4,30 +4,34 @@ import "flagc/targets"
 
 // schedule is how large blocks are. It follows from a target's traits alone, so equal builds have equal kernels.
 type schedule struct {
-	rowElements  int // float32 elements of a row block that a program holds at once, a few times over
-	gemvElements int // weights that a program multiplies at once for one row of activations
-	gemvWidth    int // weight rows that it multiplies them with at least, whole rows or parts of them
-	mixElements  int // elements of the mixing matrix that a program multiplies at once
-	mixParts     int // programs that share the product with it for a single token
-	instances    int // programs that keep the machine busy
-	dotM, dotK   int // the smallest dot
-	dotRows      int // rows of a block of a matrix product
-	dotWidth     int // its columns, if the epilogue does not ask for more
-	dotDepth     int // what is summed at once
-	keyBlock     int // compressed entries that a program rates at once
-	rankBlock    int // compressed entries that a program ranks at once
-	valueWidth   int // channels that a program of attention weighs at once
-	warps        int
+	rowElements   int // float32 elements of a row block that a program holds at once, a few times over
+	gemvElements  int // weights that a program multiplies at once for one row of activations
+	gemvWidth     int // weight rows that it multiplies them with at least, whole rows or parts of them
+	mixElements   int // elements of the mixing matrix that a program multiplies at once
+	mixParts      int // programs that share the product with it for a single token
+	instances     int // programs that keep the machine busy
+	dotM, dotN    int // the smallest dot
+	dotK          int
+	panelElements int // elements of a dot's larger operand
+	blockElements int // of its result
+	dotRows       int // rows of a block of a matrix product
+	dotWidth      int // its columns, if the epilogue does not ask for more
+	dotDepth      int // what is summed at once
+	keyBlock      int // compressed entries that a program rates at once
+	rankBlock     int // compressed entries that a program ranks at once
+	valueWidth    int // channels that a program of attention weighs at once
+	warps         int
 }
 
 // scheduleFor chooses blocks for a target.
 func scheduleFor(t targets.Target) schedule {
-	m, _, k := t.Dot.Tile(16)
-	p := schedule{rowElements: 8192, gemvElements: 16384, gemvWidth: 4, instances: 256, mixElements: 4096, mixParts: 32, dotM: max(m, 16), dotK: max(k, 32), dotRows: 32,
+	m, n, k := t.Dot.Tile(16)
+	p := schedule{rowElements: 8192, gemvElements: 16384, gemvWidth: 4, instances: 256, mixElements: 4096, mixParts: 32, dotM: max(m, 16), dotN: max(n, 16), dotK: max(k, 32), panelElements: 16384, blockElements: 16384, dotRows: 32,
 		dotWidth: 128, dotDepth: 128, keyBlock: 64, rankBlock: 16, valueWidth: 128, warps: 4}
 	if kind, ok := t.OnChip.Kind.Get(); ok && kind != targets.Shared {
 		// Every tile lives in the buffer, most of them twice.
-		p.rowElements, p.gemvElements, p.gemvWidth, p.instances = 4096, 4096, 16, 32
+		p.rowElements, p.gemvElements, p.gemvWidth, p.instances = 2048, 4096, 16, 32
+		p.panelElements, p.blockElements = 8192, 2048
 		p.dotWidth, p.dotDepth, p.valueWidth = 64, 64, 64
 	}
 	return p

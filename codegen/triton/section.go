@@ -358,7 +358,7 @@ func (g *gen) productSection(s sink) *section {
 	}
 	groups := g.alternating(v)
 	tokens := g.rows(v).Div(ir.Const(groups))
-	height := g.plan.dotRows
+	height := max(g.plan.dotM, min(g.plan.dotRows, g.plan.blockElements/width))
 	count := ceilDiv(tokens, height).Mul(ir.Const(groups * blocks))
 	sec := g.newSection([]sink{s}, count, "a block of rows and columns for each instance", func(id *tile.Value) {
 		b := g.b
@@ -382,8 +382,11 @@ func (g *gen) productSection(s sink) *section {
 
 // columnBlock is block number n of the columns of some rows.
 func (g *gen) columnBlock(rows, live *tile.Value, height int, n *tile.Value, width, columns int) *region {
-	if width >= columns {
+	switch {
+	case width == pow2(columns):
 		return g.wholeRow(rows, live, height, columns)
+	case width > columns: // padded to the smallest dot
+		return g.block(rows, live, height, nil, tile.D(width), columns)
 	}
 	return g.block(rows, live, height, g.b.MulI(n, width).Named("first"), tile.D(width), columns)
 }
@@ -409,11 +412,16 @@ func (g *gen) alternating(v *ir.Value) int {
 
 // productWidth is how many columns a block has: what the epilogue asks for, else what the plan says.
 func (g *gen) productWidth(s sink, k int) int {
+	one := g.fn.Mode == ir.Decode || g.hasSlots(s.value)
+	least := g.plan.dotN
+	if one {
+		least = 1
+	}
 	if s.whole {
-		return pow2(k)
+		return max(least, pow2(k))
 	}
 	width := g.plan.dotWidth
-	if g.fn.Mode == ir.Decode || g.hasSlots(s.value) {
+	if one {
 		width = g.rowsAtOnce(g.anchors(s.value)[0], 1)
 	}
 	g.cone(s.value, func(in *ir.Instr) bool {
@@ -422,5 +430,5 @@ func (g *gen) productWidth(s sink, k int) int {
 		}
 		return !g.isHeavy(in)
 	})
-	return min(width, pow2(k))
+	return max(least, min(width, pow2(k)))
 }
