@@ -190,6 +190,12 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 	var out []*section
 	for _, s := range sinks {
 		switch {
+		case g.apart(s):
+			for _, a := range anchors {
+				y := a.Results[0]
+				out = append(out, g.productSection(sink{value: y, write: func(r *region) { g.storeBlock(y, y, r, r) }}))
+			}
+			g.later = append(g.later, s)
 		case !g.scattered(s, anchors):
 			out = append(out, g.productSection(s))
 		case g.tickets():
@@ -200,6 +206,13 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 		}
 	}
 	return out
+}
+
+// apart reports whether an epilogue is a program of its own because a block of rows of it does not fit beside the product:
+// a Hadamard transform of several rows is a product with a matrix, of one row two small sums.
+func (g *gen) apart(s sink) bool {
+	k := g.columns(s.value)
+	return g.fn.Mode == ir.Prefill && g.hasOp(s.value, ops.Hadamard) && k*k > 4*g.plan.rowElements
 }
 
 // newSection names a section after what it leaves.
