@@ -396,7 +396,7 @@ func (g *gen) productSection(s sink) *section {
 // columnBlock is block number n of the columns of some rows.
 func (g *gen) columnBlock(rows, live *tile.Value, height int, n *tile.Value, width, columns int) *region {
 	switch {
-	case width == pow2(columns):
+	case width == columns || width == pow2(columns):
 		return g.wholeRow(rows, live, height, columns)
 	case width > columns: // padded to the smallest dot
 		return g.block(rows, live, height, nil, tile.D(width), columns)

@@ -34,10 +34,12 @@ var attentionFaults = []fault{
 	}},
 	{planted: "the sink takes part in the maximum", kernel: "sparse_attention.prefill", program: 1, env: ir.Env{"b": 1, "m": 300, "p": 0, "s": 9}, plant: func(e *edit) {
 		sink, loop := e.load("attn_sink"), e.loop("start")
-		for _, op := range []*tile.Op{sink.Args[0].Def, sink.Args[1].Def, sink} { // everything that it needs is there before
-			e.remove(op)
+		for _, op := range []*tile.Op{sink.Args[0].Def, sink.Args[1].Def, sink} { // everything that these need is there before
 			b, i := e.home(loop)
-			b.Ops = slices.Insert(b.Ops, i, op)
+			if slices.Index(b.Ops, op) > i {
+				e.remove(op)
+				b.Ops = slices.Insert(b.Ops, i, op)
+			}
 		}
 		loop.Args[2] = sink.Results[0]
 	}},

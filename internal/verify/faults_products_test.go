@@ -33,9 +33,10 @@ var quantFaults = []fault{
 		e.constant(-24576, false).Float *= 2
 	}},
 	{planted: "the channels that rotate are quantised too", kernel: "wq_b.decode", plant: func(e *edit) {
-		e.find("choice of the channels that stay", func(op *tile.Op) bool {
+		stay := e.find("choice of the channels that stay", func(op *tile.Op) bool {
 			return op.Code == tile.Where && op.Args[2].Name == "kv"
-		}).Args[2] = e.named("kv_1").Args[0].Def.Args[0].Def.Args[1]
+		})
+		e.replace(stay.Results[0], stay.Args[1])
 	}},
 	{planted: "bf16 results are truncated", kernel: "hc_attn_fn.decode", plant: func(e *edit) {
 		e.operand(e.stores("y_1")[0].Args[1].Def, 0, func(p *patch, x *tile.Value) *tile.Value {
