@@ -19,6 +19,7 @@ func (f *Inference) sharding() error {
 		return nil
 	}
 	partial, over := NotPartial, ""
+	var choice *Value // by which the elements of operands and results are on one rank each
 	for _, letter := range slices.Sorted(maps.Keys(f.bound)) {
 		for _, d := range f.bound[letter] {
 			if d.Split == 0 {
@@ -35,6 +36,7 @@ func (f *Inference) sharding() error {
 				return f.Errorf(f.by[letter], "%s would sum over ranks that differ in %q and in %q at once", f.Op.Name, over, d.Over)
 			case f.Op.sig.indexed(letter) >= 0 && partial == NotPartial:
 				partial, over = PartialOne, d.Over
+				choice = f.Args[f.Op.sig.indexed(letter)].Root()
 			default:
 				partial, over = PartialSum, d.Over
 			}
@@ -48,6 +50,16 @@ func (f *Inference) sharding() error {
 			return f.Errorf(i, "%s would meet sums over ranks that differ in %q and in %q", f.Op.Name, over, a.Type.Over)
 		}
 		over = a.Type.Over
+		if a.Type.Partial == PartialOne {
+			c := a.choice()
+			if c != nil && choice != nil && c != choice {
+				return f.Errorf(i, "%s takes %s, whose elements are on the ranks that %s names, together with what %s names",
+					f.Op.Name, a.Ref(), c.Ref(), choice.Ref())
+			}
+			if choice == nil {
+				choice = c
+			}
+		}
 		switch {
 		case f.Op.Class == View:
 			partial = a.Type.Partial
@@ -68,6 +80,22 @@ func (f *Inference) sharding() error {
 		if partial != NotPartial {
 			f.Results[i].Over = over
 		}
+	}
+	return nil
+}
+
+// choice is the indices that say on which rank each element of a value is, one of single elements; nil where the function
+// does not tell.
+func (v *Value) choice() *Value {
+	for v != nil && v.Kind == ResultValue && v.Def.Op != nil && v.Type.Partial == PartialOne {
+		for i := range v.Def.LocalIndices() {
+			return v.Def.Args[i].Root()
+		}
+		from := slices.IndexFunc(v.Def.Args, func(a *Value) bool { return a != nil && a.Type.Partial == PartialOne })
+		if from < 0 {
+			return nil
+		}
+		v = v.Def.Args[from]
 	}
 	return nil
 }

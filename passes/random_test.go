@@ -55,6 +55,18 @@ func TestRandomGraphs(t *testing.T) {
 	}
 }
 
+// TestGraphsThatFailed takes graphs through the passes on which one of them was once wrong.
+func TestGraphsThatFailed(t *testing.T) {
+	for seed, what := range map[int64]string{
+		777382: "a gate and a value that two lists of experts spread over ranks met where neither rank had both",
+		779323: "the same with experts that other experts had spread",
+	} {
+		if p := check(seed, map[string]int{}); p != nil {
+			t.Errorf("%s: %s", what, report(p))
+		}
+	}
+}
+
 // FuzzRandomGraphs lets the fuzzer choose seeds: go test ./passes -fuzz RandomGraphs -fuzztime 10m.
 func FuzzRandomGraphs(f *testing.F) {
 	f.Add(int64(0))

@@ -15,7 +15,7 @@ var Ascend910B64 = Target{
 	Name:   "ascend-910b-64g",
 	Doc:    "Huawei Ascend 910B with 64 GB (A2: B1, B2, B3): cube and vector cores, BF16 and INT8 products",
 	Vendor: "Huawei",
-	Tier:   Described,
+	Tier:   Interpreted,
 	Policy: PolicyBF16,
 	Memory: Memory{
 		Bytes:     vendor(64*GiB, npuSMI+": 65536 MB on B2C and B3"),

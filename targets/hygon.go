@@ -13,7 +13,7 @@ var BW1000 = Target{
 	Name:   "bw1000",
 	Doc:    "Hygon DCU BW1000 64 GB (gfx936): waves of 64, BF16 and INT8 products, FP8 only by emulation",
 	Vendor: "Hygon",
-	Tier:   Described,
+	Tier:   Interpreted,
 	Policy: PolicyBF16,
 	Memory: Memory{Bytes: reported(64*GB, cookbook)},
 	Compute: Compute{

@@ -11,7 +11,7 @@ var BIV150 = Target{
 	Name:   "bi-v150",
 	Doc:    "Iluvatar BI-V150 (ivcore11), 32 GB per device: warps of 64, BF16 and INT8 products, no FP8",
 	Vendor: "Iluvatar",
-	Tier:   Described,
+	Tier:   Interpreted,
 	Policy: PolicyW4A16, // the memory of one device is that of a 32 GB card
 	Memory: Memory{Bytes: reported(32*GiB, corexPage+"; 16 devices in a host")},
 	Dot: Dot{

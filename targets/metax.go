@@ -11,7 +11,7 @@ var C500 = Target{
 	Name:   "c500",
 	Doc:    "MetaX C500 64 GB: waves of 64, BF16 and INT8 products, no FP8 units",
 	Vendor: "MetaX",
-	Tier:   Described,
+	Tier:   Interpreted,
 	Policy: PolicyBF16,
 	Memory: Memory{
 		Bytes: vendor(64*GiB, macaQuery),

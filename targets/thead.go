@@ -11,7 +11,7 @@ var Zhenwu810E = Target{
 	Name:   "zhenwu-810e",
 	Doc:    "T-Head Zhenwu 810E (PPU) 96 GB: resembles CUDA, BF16 and INT8 products, FP8 only by software",
 	Vendor: "T-Head",
-	Tier:   Described,
+	Tier:   Interpreted,
 	Policy: PolicyBF16,
 	Memory: Memory{
 		Bytes:     vendor(97920*MiB, ppuQuery),
