@@ -25,6 +25,7 @@ var (
 	devicePolicy   = flag.String("device-policy", "fp8", "their precision policy")
 	deviceTarget   = flag.String("device-target", "h200", "their target")
 	deviceOnly     = flag.String("device-only", "", "only kernels whose names contain this")
+	deviceTokens   = flag.Int("device-tokens", 0, "write the kernels of prefill with so many tokens instead of those of decoding")
 	devicePosition = flag.Int("device-position", 4096, "the position of the decoded token")
 )
 
@@ -55,12 +56,15 @@ func TestDeviceCases(t *testing.T) {
 	var mutex sync.Mutex
 	t.Run("kernels", func(t *testing.T) {
 		for _, f := range m.Kernels {
-			if f.Mode != ir.Decode || !strings.Contains(f.FullName(), *deviceOnly) {
+			if (f.Mode == ir.Decode) == (*deviceTokens > 0) || !strings.Contains(f.FullName(), *deviceOnly) {
 				continue
 			}
 			t.Run(f.FullName(), func(t *testing.T) {
 				t.Parallel()
 				env := ir.Env{"b": 1, "s": 1, "p": *devicePosition, "m": 2 * *devicePosition}
+				if *deviceTokens > 0 {
+					env["s"], env["p"] = *deviceTokens, 0
+				}
 				k, err := triton.Lower(m, f, target)
 				require.NoError(t, err)
 				for _, p := range k.Programs {
