@@ -19,7 +19,7 @@ var H100 = Target{
 	Name:   "h100",
 	Doc:    "NVIDIA H100 SXM 80 GB, Hopper: FP8 products, no FP4",
 	Vendor: "NVIDIA",
-	Tier:   Interpreted,
+	Tier:   Compiled,
 	Policy: PolicyFP8,
 	Memory: Memory{
 		Bytes:     reported(80*GB, klockwood+"/h100"),
