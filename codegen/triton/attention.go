@@ -401,9 +401,10 @@ func (g *gen) topSection(in *ir.Instr, sinks []sink) *section {
 		complete := b.DivI(b.AddI(b.Add(g.size(ir.Sym("p")), i), 1), in.Attrs.Int("ratio"))
 		visible := b.Minimum(count, complete).Named("visible")
 		row := b.Mul(token, count)
-		entry := b.Add(b.MulI(b.Mod(id, per), g.plan.rankBlock), b.Range(tile.D(g.plan.rankBlock))).Named("entry")
+		start := b.MulI(b.Mod(id, per), g.plan.rankBlock).Named("first")
+		entry := b.Add(start, b.Range(tile.D(g.plan.rankBlock))).Named("entry")
 		mine := b.LoadF32(g.elements(score, tile.In), b.Add(row, entry), b.Lt(entry, visible), 0).Named("mine")
-		rank := g.rank(score, row, visible, entry, mine)
+		rank := g.rank(score, row, visible, start, entry, mine)
 		chosen := b.Add(g.size(in.Attrs.Size("first")), entry)
 		for _, s := range sinks {
 			g.storeRanked(s, token, chosen, rank, entry, visible, k)
@@ -411,20 +412,24 @@ func (g *gen) topSection(in *ir.Instr, sinks []sink) *section {
 	})
 }
 
-// rank counts the entries that come before each of some.
-func (g *gen) rank(score *ir.Value, row, visible, entry, mine *tile.Value) *tile.Value {
+// rank counts the entries that come before each of a block: those earlier in the list that are as good, those later that
+// are better, and in the block itself by both. Where one look tells which side a block is on, a comparison is all it costs.
+func (g *gen) rank(score *ir.Value, row, visible, first, entry, mine *tile.Value) *tile.Value {
 	b := g.b
 	width := g.plan.rowElements / g.plan.rankBlock
-	zero := b.Full(b.Int(0), entry.Shape...).Named("rank")
-	return g.loop("start", b.Int(0), visible, width, []*tile.Value{zero}, func(i *tile.Value, c []*tile.Value) []*tile.Value {
-		other := b.Add(i, b.Range(tile.D(width)))
-		live := b.Lt(other, visible)
-		theirs := b.LoadF32(g.elements(score, tile.In), b.Add(row, other), live, 0)
-		better := b.Gt(b.Row(theirs), b.Col(mine))
-		earlier := b.And(b.Eq(b.Row(theirs), b.Col(mine)), b.Lt(b.Row(other), b.Col(entry)))
-		before := b.And(b.Row(live), b.Or(better, earlier))
-		return []*tile.Value{b.Add(c[0], b.Sum(b.Where(before, b.Int(1), b.Int(0)), 1))}
-	})[0]
+	count := func(before *tile.Value) *tile.Value { return b.Sum(b.Where(before, b.Int(1), b.Int(0)), 1) }
+	side := func(name string, from, to *tile.Value, c tile.Code, rank *tile.Value) *tile.Value {
+		return g.loop(name, from, to, width, []*tile.Value{rank}, func(i *tile.Value, r []*tile.Value) []*tile.Value {
+			other := b.Add(i, b.Range(tile.D(width)))
+			live := b.Lt(other, to)
+			theirs := b.LoadF32(g.elements(score, tile.In), b.Add(row, other), live, 0)
+			return []*tile.Value{b.Add(r[0], count(b.And(b.Row(live), b.Binary(c, b.Row(theirs), b.Col(mine)))))}
+		})[0]
+	}
+	earlier := b.And(b.Eq(b.Row(mine), b.Col(mine)), b.Lt(b.Row(entry), b.Col(entry)))
+	own := b.And(b.Row(b.Lt(entry, visible)), b.Or(b.Gt(b.Row(mine), b.Col(mine)), earlier))
+	rank := side("start", b.Int(0), b.Minimum(first, visible), tile.Ge, count(own).Named("rank"))
+	return side("start", b.AddI(first, g.plan.rankBlock), visible, tile.Gt, rank)
 }
 
 func (g *gen) storeRanked(s sink, token, chosen, rank, entry, visible, k *tile.Value) {
