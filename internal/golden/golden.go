@@ -19,6 +19,14 @@ var update = flag.Bool("update", false, "rewrite golden files with what the test
 // Updating reports whether the tests run with -update, for goldens that are not whole files.
 func Updating() bool { return *update }
 
+// Unrecorded ends a test under -update that takes long and records nothing.
+func Unrecorded(t testing.TB) {
+	t.Helper()
+	if *update {
+		t.Skip("nothing is recorded here")
+	}
+}
+
 // Check requires that the file at path, relative to the test's folder, holds exactly got. With -update it
 // writes the file instead.
 func Check(t testing.TB, path, got string) {

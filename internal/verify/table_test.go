@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"os"
 	"sync"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"flagc/internal/golden"
 	"flagc/internal/tritoncheck"
 )
 
@@ -74,7 +76,12 @@ func tritonInterpreter(t testing.TB) *tritoncheck.Interpreter {
 	return shared.Interpreter
 }
 
+// TestMain ends at once under -update: nothing here is recorded, and the tests take minutes.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if golden.Updating() {
+		os.Exit(0)
+	}
 	code := m.Run()
 	if shared.Interpreter != nil {
 		shared.Close()

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"flagc/internal/compare"
+	"flagc/internal/golden"
 	"flagc/internal/goldens"
 	"flagc/internal/record"
 	"flagc/ir"
@@ -18,6 +19,7 @@ import (
 // TestEvalEqualsTheOfficialCode holds every recorded value of every run against the reference interpreter, by
 // equality: bf16 and indices bit for bit, float32 to one unit in the last place.
 func TestEvalEqualsTheOfficialCode(t *testing.T) {
+	golden.Unrecorded(t)
 	for _, name := range goldens.Names {
 		t.Run(name, func(t *testing.T) {
 			g := goldens.Open(t, name)
@@ -34,6 +36,7 @@ func TestEvalEqualsTheOfficialCode(t *testing.T) {
 // encoding changes no bit; without activation quantisation the results are those of the official code on
 // widened weights.
 func TestPoliciesKeepTheMeaning(t *testing.T) {
+	golden.Unrecorded(t)
 	for _, name := range goldens.Names {
 		for _, policy := range targets.Policies() {
 			t.Run(name+"/"+string(policy), func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"flagc/internal/golden"
 	"flagc/internal/goldens"
 	"flagc/internal/record"
 	"flagc/ir"
@@ -18,6 +19,7 @@ import (
 // TestVerifierCatchesWrongCollectives drops, doubles and misdirects every collective of a rank's program, one at a
 // time: none of the programs verifies, so none can hang or add up what is no sum.
 func TestVerifierCatchesWrongCollectives(t *testing.T) {
+	golden.Unrecorded(t)
 	for _, opts := range []passes.Options{
 		{TP: 4, Scores: passes.Split}, {TP: 8, OGroups: passes.Gather}, {TP: 8, OGroups: passes.Reduce, Scores: passes.Split},
 	} {
@@ -149,6 +151,7 @@ func roll(t *ir.Tensor, axis int) *ir.Tensor {
 
 // TestEvalCatchesWrongSlices moves the parts of each split weight by one: the logits must differ.
 func TestEvalCatchesWrongSlices(t *testing.T) {
+	golden.Unrecorded(t)
 	m, w := nano(t)
 	opts := passes.Options{Target: targets.CPU, TP: 8, OGroups: passes.Reduce, Scores: passes.Split}
 	_, err := passes.Run(m, opts, "shard")

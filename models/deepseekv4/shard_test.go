@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"flagc/internal/golden"
 	"flagc/internal/goldens"
 	"flagc/internal/record"
 	"flagc/ir"
@@ -45,6 +46,7 @@ func layoutsOf(name string, policy targets.Policy) []layout {
 // sums are rounded once, after they were added up, so that every value is the same bits at every degree, by every
 // strategy, whatever may stay whole.
 func TestRanksEqualTheOfficialCode(t *testing.T) {
+	golden.Unrecorded(t)
 	for _, name := range goldens.Names {
 		for _, l := range layouts[name] {
 			t.Run(fmt.Sprintf("%s/tp%d%s", name, l.tp, l.groups), func(t *testing.T) {
@@ -68,6 +70,7 @@ var everyRun = flag.Bool("every-run", false, "hold every recorded run after ever
 // TestEveryPassKeepsEveryBit runs recorded runs after each pass, for every policy, every legal degree and every
 // strategy. Policies that compute in bf16 are held against what the official code computes on bf16 weights.
 func TestEveryPassKeepsEveryBit(t *testing.T) {
+	golden.Unrecorded(t)
 	for _, c := range choices() {
 		for _, name := range goldens.Names {
 			for _, policy := range targets.Policies() {
@@ -149,6 +152,7 @@ func withoutPlan(m *ir.Module) string {
 
 // TestLegalDegrees holds the table above against what the pass says is legal.
 func TestLegalDegrees(t *testing.T) {
+	golden.Unrecorded(t)
 	for _, name := range goldens.Names {
 		for _, policy := range targets.Policies() {
 			m := goldens.Open(t, name).Module(t, nil)
@@ -169,6 +173,7 @@ func TestLegalDegrees(t *testing.T) {
 // TestSharedExpertsSplit runs a model whose shared expert is wide enough to be split. Its partial sums meet in the
 // same collective as the routed experts', are rounded after it, and leave every bit as it was.
 func TestSharedExpertsSplit(t *testing.T) {
+	golden.Unrecorded(t)
 	config, ok := deepseekv4.Config("deepseek-v4-nano")
 	require.True(t, ok)
 	wide := strings.Replace(config, `"moe_intermediate_size": 128`, `"moe_intermediate_size": 512`, 1)
