@@ -79,6 +79,38 @@ func (g *gen) eachSlot(token *tile.Value, slots int, f func(row *tile.Value)) {
 	})
 }
 
+// slotSection covers rows of chosen experts without an epilogue over more columns: an instance computes a block of columns
+// of all slots of a token, zeros for experts that the rank does not have.
+func (g *gen) slotSection(s sink, anchors []*ir.Instr) *section {
+	k, slots := g.columns(s.value), g.slots(anchors)
+	width := g.productWidth(s, k)
+	blocks := (k + width - 1) / width
+	tokens := productOf(s.value.Type.Dims[:len(s.value.Type.Dims)-2]).Bind(g.bound)
+	return g.newSection([]sink{s}, tokens.Mul(ir.Const(blocks)), "a block of columns of all slots of a token for each instance", func(id *tile.Value) {
+		b := g.b
+		token, block := b.DivI(id, blocks).Named("token"), b.ModI(id, blocks)
+		g.prologue(anchors, token)
+		g.eachSlot(token, slots, func(row *tile.Value) {
+			_, here := g.expert(anchors[0], row, nil)
+			g.when(here, func() { s.write(g.columnBlock(row, nil, 1, block, width, k)) }, func() {
+				r := g.columnBlock(row, nil, 1, block, width, k)
+				g.store(s.value, r, b.Zeros(r.height, r.width))
+			})
+		})
+	})
+}
+
+// bySlots reports whether a sink is rows of chosen experts, one for each slot.
+func (g *gen) bySlots(s sink, anchors []*ir.Instr) bool {
+	dims := s.value.Type.Dims
+	for _, a := range anchors {
+		if a.Op != ops.ExpertLinear || g.slots([]*ir.Instr{a}) != g.slots(anchors) || len(dims) != len(a.Results[0].Type.Dims) {
+			return false
+		}
+	}
+	return !s.value.Type.Elem.IsQuantised() && !s.whole
+}
+
 // prologue computes before a loop over slots what all of them need.
 func (g *gen) prologue(anchors []*ir.Instr, token *tile.Value) {
 	for _, a := range anchors {

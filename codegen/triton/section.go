@@ -196,6 +196,8 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 				out = append(out, g.productSection(sink{value: y, write: func(r *region) { g.storeBlock(y, y, r, r) }}))
 			}
 			g.later = append(g.later, s)
+		case !g.scattered(s, anchors) && g.bySlots(s, anchors):
+			out = append(out, g.slotSection(s, anchors))
 		case !g.scattered(s, anchors):
 			out = append(out, g.productSection(s))
 		case g.tickets():

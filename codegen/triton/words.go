@@ -1,6 +1,8 @@
 package triton
 
 import (
+	"fmt"
+
 	"flagc/ir"
 	"flagc/ir/tile"
 	"flagc/targets"
@@ -28,7 +30,7 @@ func (g *gen) byWords(p product, depth int) bool {
 		return false
 	}
 	x := p.x.Type.Elem
-	return depth%e.Cols == 0 && p.k%depth == 0 && (!x.IsQuantised() || x.Cols%wordCodes == 0 && depth%x.Cols == 0)
+	return depth%e.Cols == 0 && p.k%depth == 0 && (x == ir.Plain(ir.BF16) || x.DType == ir.FP8 && x.Cols%wordCodes == 0 && depth%x.Cols == 0)
 }
 
 // weighedWords multiplies elements of x, by eighths, with a block of weight rows.
@@ -72,9 +74,11 @@ func (g *gen) eighths(p product, i *tile.Value, words tile.Dim) (out [wordCodes]
 	k, e := g.columns(x), x.Type.Elem
 	at := g.block(p.xRows, nil, 1, b.DivI(i, wordCodes), words, k/wordCodes)
 	if !e.IsQuantised() {
-		for j := range out {
-			place := b.Add(b.MulI(p.xRows, k), b.AddI(b.MulI(at.cols, wordCodes), j))
-			out[j] = b.MulF(b.LoadF32(g.elements(x, tile.In), place, nil, 0), wordX)
+		for q := 0; q < wordCodes/2; q++ { // two bf16 in a word, each the top half of a float32
+			place := b.Add(b.MulI(p.xRows, k/2), b.AddI(b.MulI(at.cols, wordCodes/2), q))
+			word := b.Load(g.words(x, 2, "bf16"), place, nil, 0).Named("pair")
+			out[2*q] = b.MulF(b.Bitcast(b.Shl(word, 16), tile.F32), wordX)
+			out[2*q+1] = b.MulF(b.Bitcast(b.AndI(word, -1<<16), tile.F32), wordX)
 		}
 		return out
 	}
@@ -83,7 +87,7 @@ func (g *gen) eighths(p product, i *tile.Value, words tile.Dim) (out [wordCodes]
 	}
 	for half := 0; half < 2; half++ {
 		place := b.Add(b.MulI(p.xRows, k/4), b.AddI(b.MulI(at.cols, 2), half))
-		word := b.Load(g.codeWords(x), place, nil, 0).Named("codes")
+		word := b.Load(g.words(x, 4, "e4m3 codes"), place, nil, 0).Named("codes")
 		for j := 0; j < 4; j++ {
 			sign := b.AndI(b.Shl(word, 24-8*j), -1<<31)
 			magnitude := g.shifted(word, 20-8*j)
@@ -94,13 +98,13 @@ func (g *gen) eighths(p product, i *tile.Value, words tile.Dim) (out [wordCodes]
 	return out
 }
 
-// codeWords is the pointer to e4m3 codes as words.
-func (g *gen) codeWords(v *ir.Value) *tile.Param {
+// words is the pointer to elements of x as words of so many each.
+func (g *gen) words(v *ir.Value, each int, what string) *tile.Param {
 	name := g.name(v) + "_words"
 	g.bind(name, FromValue, v)
 	shape := g.shape(v.Type)
-	shape[len(shape)-1] += " // 4"
-	return g.b.Pointer(name, tile.I32, tile.In, "e4m3 codes of "+g.name(v)+", four in a word", shape...)
+	shape[len(shape)-1] += fmt.Sprintf(" // %d", each)
+	return g.b.Pointer(name, tile.I32, tile.In, fmt.Sprintf("%s as %s, %d in a word", g.name(v), what, each), shape...)
 }
 
 // wordParam is the pointer to FP4 codes as words.
