@@ -1,6 +1,7 @@
 package tritoncheck
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -122,11 +123,24 @@ func (c *Compiler) Compile(ctx context.Context, m *Manifest, k *Kernel, d Device
 	if err := crashIsAnswer(err, &r.OK, &r.Error); err != nil {
 		return nil, err
 	}
+	if r.Launch, err = compacted(r.Launch); err != nil {
+		return nil, err
+	}
 	r.Kernel, r.Device, r.Object = k.Name, d.Name, object
 	if r.OK && r.Shared > d.MaxShared {
 		r.OK, r.Error = false, fmt.Sprintf("needs %d bytes of shared memory, %s has %d", r.Shared, d.Name, d.MaxShared)
 	}
 	return r, nil
+}
+
+// compacted is JSON in its shortest form: the compiler writes it on one line, the store on many.
+func compacted(text json.RawMessage) (json.RawMessage, error) {
+	if text == nil {
+		return nil, nil
+	}
+	var out bytes.Buffer
+	err := json.Compact(&out, text)
+	return out.Bytes(), err
 }
 
 // crashIsAnswer turns a compiler's crash into a result, though not one to keep; other errors it returns.
