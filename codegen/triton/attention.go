@@ -19,6 +19,14 @@ func (g *gen) headBlocks(q *ir.Value) (heads, height, blocks int) {
 	return heads, height, (heads + height - 1) / height
 }
 
+// headsAt are the token and the heads, a column, that a number of a token's block of heads stands for.
+func (g *gen) headsAt(q *ir.Value, id *tile.Value) (token, head *tile.Value) {
+	_, height, blocks := g.headBlocks(q)
+	b := g.b
+	token = b.DivI(id, blocks).Named("token")
+	return token, b.Add(b.MulI(b.ModI(id, blocks), height), b.Col(b.Range(tile.D(height)))).Named("head")
+}
+
 // attentionSections are two programs' worth. The first rates entries: an instance a block of them, for a block of heads
 // of one token. The second weighs them: an instance some channels of the values. So neither holds whole rows, and a
 // single token keeps many instances busy.
@@ -28,7 +36,7 @@ func (g *gen) attentionSections(in *ir.Instr, sinks []sink) []*section {
 	}
 	g.later = append(g.later, sinks...)
 	q, list := in.Args[0], in.Args[2]
-	heads, height, headBlocks := g.headBlocks(q)
+	heads, _, headBlocks := g.headBlocks(q)
 	n := list.Type.Dims[2].Size
 	blocks := ceilDiv(n, entryBlock)
 	tokens := q.Type.Dims[0].Size.Mul(q.Type.Dims[1].Size)
@@ -37,8 +45,7 @@ func (g *gen) attentionSections(in *ir.Instr, sinks []sink) []*section {
 		b := g.b
 		per := g.size(blocks)
 		rest := b.Div(id, per)
-		token := b.DivI(rest, headBlocks).Named("token")
-		head := b.Add(b.MulI(b.ModI(rest, headBlocks), height), b.Col(b.Range(tile.D(height)))).Named("head")
+		token, head := g.headsAt(q, rest)
 		place := b.Add(b.MulI(b.Mod(id, per), entryBlock), b.Range(tile.D(entryBlock))).Named("place")
 		row := b.Add(b.MulI(token, heads), head).Named("row")
 		some := b.LtI(head, heads)
@@ -47,7 +54,7 @@ func (g *gen) attentionSections(in *ir.Instr, sinks []sink) []*section {
 		b.Store(g.scoreParam(in), at, score, b.And(some, b.Row(b.Lt(place, g.size(n)))))
 		if g.spreads(in) {
 			top := b.Add(b.Mul(row, per), b.Mod(id, per))
-			b.Store(g.blockParam(in, "tops", "the best score of each block of entries"), top, b.Col(b.Max(score, 1)), some)
+			b.Store(g.topParam(in), top, b.Col(b.Max(score, 1)), some)
 		}
 	})
 	sec.warps, sec.stages = 8, 3
@@ -58,29 +65,30 @@ func (g *gen) attentionSections(in *ir.Instr, sinks []sink) []*section {
 // for a single token, where instances can find out who is the last.
 func (g *gen) spreads(in *ir.Instr) bool { return g.fn.Mode == ir.Decode && g.tickets() }
 
-// blockParam is a number for each head and block of entries.
-func (g *gen) blockParam(in *ir.Instr, what, doc string, more ...ir.Size) *tile.Param {
-	q := in.Args[0]
-	shape := append(more, productOf(q.Type.Dims[:3]).Bind(g.bound), ceilDiv(in.Args[2].Type.Dims[2].Size, entryBlock).Bind(g.bound))
-	if what == "sums" {
-		shape = append(shape, ir.Const(g.columns(q)))
-	}
-	name := g.name(in.Results[0]) + "_" + what
-	g.kernel.Bindings[name] = Binding{Source: FromWork, Shape: shape}
-	var extents []string
-	for _, s := range shape {
-		extents = append(extents, g.extent(s))
-	}
-	return g.b.Pointer(name, tile.F32, tile.InOut, doc, extents...)
+// headRows and entryBlocks are how many rows of heads there are, and how many blocks of entries each of them has.
+func (g *gen) headRows(in *ir.Instr) ir.Size { return productOf(in.Args[0].Type.Dims[:3]) }
+
+func (g *gen) entryBlocks(in *ir.Instr) ir.Size {
+	return ceilDiv(in.Args[2].Type.Dims[2].Size, entryBlock)
 }
 
 // scoreParam is where the scores of all heads stay between the programs, -∞ for places that list nothing.
 func (g *gen) scoreParam(in *ir.Instr) *tile.Param {
-	q := in.Args[0]
-	name := g.name(in.Results[0]) + "_scores"
-	shape := []ir.Size{productOf(q.Type.Dims[:3]).Bind(g.bound), in.Args[2].Type.Dims[2].Size.Bind(g.bound)}
-	g.kernel.Bindings[name] = Binding{Source: FromWork, Shape: shape}
-	return g.b.Pointer(name, tile.F32, tile.InOut, "scores of each head for each listed entry", g.extent(shape[0]), g.extent(shape[1]))
+	return g.room(g.name(in.Results[0])+"_scores", "scores of each head for each listed entry", g.headRows(in), in.Args[2].Type.Dims[2].Size)
+}
+
+func (g *gen) topParam(in *ir.Instr) *tile.Param {
+	return g.room(g.name(in.Results[0])+"_tops", "the best score of each block of entries", g.headRows(in), g.entryBlocks(in))
+}
+
+func (g *gen) sumParam(in *ir.Instr) *tile.Param {
+	return g.room(g.name(in.Results[0])+"_sums", "weighted values of each block of entries", g.headRows(in), g.entryBlocks(in),
+		ir.Const(g.columns(in.Args[0])))
+}
+
+func (g *gen) totalParam(in *ir.Instr, parts int) *tile.Param {
+	doc := "sums of the weights of each block of entries, from each part of the channels"
+	return g.room(g.name(in.Results[0])+"_totals", doc, ir.Const(parts), g.headRows(in), g.entryBlocks(in))
 }
 
 // listed are the rows of keys that places of a token's list name, and which of them exist.
@@ -138,8 +146,7 @@ func (g *gen) weighSection(in *ir.Instr, sinks []sink) *section {
 	part := func(id *tile.Value) *region {
 		b := g.b
 		rest := b.DivI(id, blocks)
-		token := b.DivI(rest, headBlocks).Named("token")
-		head := b.Add(b.MulI(b.ModI(rest, headBlocks), height), b.Col(b.Range(tile.D(height)))).Named("head")
+		token, head := g.headsAt(q, rest)
 		rows := b.Add(b.MulI(token, heads), head).Named("row")
 		r := g.columnBlock(rows, b.LtI(head, heads), height, b.ModI(id, blocks), width, d)
 		r.token, r.head, r.part = token, head, b.ModI(id, blocks)
@@ -155,7 +162,7 @@ func (g *gen) weighSection(in *ir.Instr, sinks []sink) *section {
 		sec.stages = 3
 		return sec
 	}
-	n := ceilDiv(in.Args[2].Type.Dims[2].Size, entryBlock)
+	n := g.entryBlocks(in)
 	what := "a block of channels, heads and entries of one token for each instance; the last adds up"
 	return g.newSection(sinks, groups.Mul(n), what, func(id *tile.Value) {
 		count := g.size(n).Named("entry_blocks")
@@ -173,14 +180,14 @@ func (g *gen) weighSection(in *ir.Instr, sinks []sink) *section {
 // tops are, for each head, the best score of the blocks of entries up to one and of all.
 func (g *gen) tops(in *ir.Instr, r *region, upTo *tile.Value) (before, all *tile.Value) {
 	b := g.b
-	count := g.size(ceilDiv(in.Args[2].Type.Dims[2].Size, entryBlock))
+	count := g.size(g.entryBlocks(in))
 	const width = 16
 	none := b.Float(math.Inf(-1))
 	start := []*tile.Value{b.Full(none, r.height, tile.D(width)).Named("before"), b.Full(none, r.height, tile.D(width)).Named("tops")}
 	out := g.loop("first", b.Int(0), count, width, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
 		block := b.Row(b.Add(i, b.Range(tile.D(width))))
 		live := b.And(r.live, b.Lt(block, count))
-		x := b.Load(g.blockParam(in, "tops", "the best score of each block of entries"), b.Add(b.Mul(r.rows, count), block), live, math.Inf(-1))
+		x := b.Load(g.topParam(in), b.Add(b.Mul(r.rows, count), block), live, math.Inf(-1))
 		before := c[0]
 		if upTo != nil {
 			before = b.Maximum(before, b.Where(b.Le(block, upTo), x, none))
@@ -195,7 +202,7 @@ func (g *gen) tops(in *ir.Instr, r *region, upTo *tile.Value) (before, all *tile
 func (g *gen) leaveWeighed(in *ir.Instr, r *region, block *tile.Value, parts int) {
 	b := g.b
 	none := b.Float(math.Inf(-1))
-	n, count := g.size(in.Args[2].Type.Dims[2].Size), g.size(ceilDiv(in.Args[2].Type.Dims[2].Size, entryBlock))
+	n, count := g.size(in.Args[2].Type.Dims[2].Size), g.size(g.entryBlocks(in))
 	place := b.Add(b.MulI(block, entryBlock), b.Range(tile.D(entryBlock)))
 	rows, live := g.listed(in, r.token, place)
 	values := g.keyBlock(in.Args[1], rows, live, r)
@@ -208,37 +215,26 @@ func (g *gen) leaveWeighed(in *ir.Instr, r *region, block *tile.Value, parts int
 	sum := b.Mul(b.Dot(b.Cast(p, tile.BF16), values, b.Zeros(r.height, r.width)), b.Col(fade))
 	at := b.Add(b.Mul(r.rows, count), block)
 	b.Store(g.sumParam(in), b.Add(b.MulI(at, g.columns(in.Args[0])), r.cols), sum, g.mask(r))
-	total := b.Add(b.Mul(r.part, b.Mul(g.size(productOf(in.Args[0].Type.Dims[:3])), count)), at)
+	total := b.Add(b.Mul(r.part, b.Mul(g.size(g.headRows(in)), count)), at)
 	b.Store(g.totalParam(in, parts), total, b.Col(b.Mul(b.Sum(p, 1), fade)), r.live)
-}
-
-func (g *gen) sumParam(in *ir.Instr) *tile.Param {
-	return g.blockParam(in, "sums", "weighted values of each block of entries")
-}
-
-func (g *gen) totalParam(in *ir.Instr, parts int) *tile.Param {
-	return g.blockParam(in, "totals", "sums of the weights of each block of entries, from each part of the channels", ir.Const(parts))
 }
 
 // gathered adds up what the instances of all blocks of entries have left.
 func (g *gen) gathered(in *ir.Instr, r *region) (top, total, acc *tile.Value) {
 	b := g.b
-	count := g.size(ceilDiv(in.Args[2].Type.Dims[2].Size, entryBlock))
+	count := g.size(g.entryBlocks(in))
 	_, top = g.tops(in, r, nil)
 	const width = 8
 	d := g.columns(in.Args[0])
 	start := []*tile.Value{b.Zeros(r.height).Named("total"), b.Zeros(r.height, r.width).Named("acc")}
-	first := b.Mul(r.part, b.Mul(g.size(productOf(in.Args[0].Type.Dims[:3])), count))
+	first := b.Mul(r.part, b.Mul(g.size(g.headRows(in)), count))
 	out := g.loop("first", b.Int(0), count, width, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
 		total, acc := c[0], c[1]
 		for j := 0; j < width; j++ { // loads that wait for nothing but each other's turn
 			block := b.AddI(i, j)
 			live := b.And(r.live, b.Lt(block, count))
 			at := b.Add(b.Mul(r.rows, count), block)
-			mask := live
-			if r.colLive != nil {
-				mask = b.And(mask, r.colLive)
-			}
+			mask := g.both(live, r.colLive)
 			total = b.Add(total, b.Reshape(b.Load(g.totalParam(in, (d+r.width.Size-1)/r.width.Size), b.Add(first, at), live, 0), r.height))
 			acc = b.Add(acc, b.Load(g.sumParam(in), b.Add(b.MulI(at, d), r.cols), mask, 0))
 		}

@@ -64,11 +64,7 @@ func (g *gen) list(v *ir.Value, row *tile.Value) *tile.Value {
 // lowWords reads indices of a table in i64, of which the low half holds everything: vectors of i64 are slow on some
 // machines and unknown on others.
 func (g *gen) lowWords(v *ir.Value, at, live *tile.Value) *tile.Value {
-	name := g.name(v)
-	g.bind(name, FromValue, v)
-	shape := g.shape(v.Type)
-	shape[len(shape)-1] = "2 * " + shape[len(shape)-1]
-	table := g.b.Pointer(name, tile.I32, tile.In, "i64 as two words each, the low one first", shape...)
+	table := g.as32(v, g.name(v), "2 * %s", "i64 as two words each, the low one first")
 	return g.b.Load(table, g.b.MulI(at, 2), live, 0)
 }
 

@@ -62,10 +62,8 @@ func (g *gen) lanesOf(in *ir.Instr, r *region, m *mixed, live *tile.Value) func(
 }
 
 func (g *gen) logitParam(in *ir.Instr, rows int) *tile.Param {
-	name := g.name(in.Results[0]) + "_logits"
-	shape := []ir.Size{g.rows(in.Results[0]), ir.Const(rows)}
-	g.kernel.Bindings[name] = Binding{Source: FromWork, Shape: shape}
-	return g.b.Pointer(name, tile.F32, tile.InOut, "logits of the mixing weights", g.extent(shape[0]), g.extent(shape[1]))
+	y := in.Results[0]
+	return g.room(g.name(y)+"_logits", "logits of the mixing weights", g.rows(y), ir.Const(rows))
 }
 
 // mixSizes are the number of streams, their width and the rows of the mixing matrix.
@@ -86,24 +84,23 @@ func (g *gen) mixSums(in *ir.Instr, r *region) (products, squares *tile.Value) {
 		return b.Sum(acc, 1).Named("mix"), b.Sum(b.Sum(sq, 1), 0).Named("square")
 	}
 	lanes := pow2(rows + 1)
-	lane, part := b.Row(b.Range(tile.D(lanes))), b.Col(b.Range(tile.D(pow2(parts))))
-	at := b.Add(b.MulI(b.Add(b.MulI(r.rows, parts), part), lanes), lane)
-	var live *tile.Value
-	if pow2(parts) != parts {
-		live = b.BroadcastTo(b.LtI(part, parts), tile.D(pow2(parts)), tile.D(lanes))
+	first := func(n int) *tile.Value { return b.Row(b.Range(tile.D(n))) }
+	lane, part := first(lanes), b.Col(b.Range(tile.D(pow2(parts))))
+	added := func(lane *tile.Value) *tile.Value { // some lanes of all parts
+		at := b.Add(b.MulI(b.Add(b.MulI(r.rows, parts), part), lanes), lane)
+		var live *tile.Value
+		if pow2(parts) != parts {
+			live = b.BroadcastTo(b.LtI(part, parts), tile.D(pow2(parts)), lane.Shape[1])
+		}
+		return b.Sum(b.Load(g.mixParam(in), at, live, 0), 0)
 	}
-	sums := b.Sum(b.Load(g.mixParam(in), at, live, 0), 0).Named("mix_and_square")
+	sums := added(lane).Named("mix_and_square")
 	squares = b.Sum(b.Where(b.EqI(b.Range(tile.D(lanes)), rows), sums, b.Float(0)), 0).Named("square")
 	if lanes == pow2(rows) {
 		return sums, squares
 	}
 	// The lane of the squares needed more lanes than the rows: a second look at the rows alone.
-	short := b.Row(b.Range(tile.D(pow2(rows))))
-	at = b.Add(b.MulI(b.Add(b.MulI(r.rows, parts), part), lanes), short)
-	if live != nil {
-		live = b.BroadcastTo(b.LtI(part, parts), tile.D(pow2(parts)), tile.D(pow2(rows)))
-	}
-	return b.Sum(b.Load(g.mixParam(in), at, live, 0), 0).Named("mix"), squares
+	return added(first(pow2(rows))).Named("mix"), squares
 }
 
 // mixProducts multiplies columns from one to another of all streams with each row of the mixing matrix, and squares them;
@@ -157,11 +154,9 @@ func (g *gen) mixParts(in *ir.Instr) int {
 // mixParam is where instances leave their parts: for each row and part the products, then the sum of squares.
 func (g *gen) mixParam(in *ir.Instr) *tile.Param {
 	_, _, rows := g.mixSizes(in)
-	name := g.name(in.Results[0]) + "_parts"
-	shape := []ir.Size{g.rows(in.Results[0]), ir.Const(g.mixParts(in)), ir.Const(pow2(rows + 1))}
-	g.kernel.Bindings[name] = Binding{Source: FromWork, Shape: shape}
-	return g.b.Pointer(name, tile.F32, tile.InOut, "parts of the products with the mixing matrix, then of the sum of squares",
-		g.extent(shape[0]), g.extent(shape[1]), g.extent(shape[2]))
+	y := in.Results[0]
+	return g.room(g.name(y)+"_parts", "parts of the products with the mixing matrix, then of the sum of squares",
+		g.rows(y), ir.Const(g.mixParts(in)), ir.Const(pow2(rows+1)))
 }
 
 // leaveMix is one instance's part of the product: a block of columns of all streams of one token.

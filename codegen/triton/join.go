@@ -201,13 +201,13 @@ func (g *gen) slotRows(anchors []*ir.Instr, token *tile.Value, slots int, block 
 	memo(g, [3]any{rows, "%", slots}, func() *tile.Value { return slot })
 	live := b.LtI(slot, slots)
 	for _, a := range anchors {
-		ids, experts := a.Args[1], g.fixed(a.Args[2].Type.Dims[0].Size, "the experts")
+		ids := a.Args[1]
 		id := b.Col(g.list(ids, token))
 		memo(g, [3]any{ids, "element", rows}, func() *tile.Value { return id })
 		if d, ok := a.LocalIndices()[1]; ok {
 			id = b.Sub(id, g.first(d))
 		}
-		g.here[a.Results[0]] = b.And(live, b.And(b.GeI(id, 0), b.LtI(id, experts)))
+		g.here[a.Results[0]] = b.And(live, g.has(a, id))
 	}
 	g.slotLists(token, rows)
 	return g.columnBlock(rows, live, height.Size, block, need, k)
@@ -235,10 +235,8 @@ func (g *gen) last(s sink, group, members *tile.Value, groups ir.Size, f func())
 }
 
 func (g *gen) ticketParam(s sink, groups ir.Size) *tile.Param {
-	name := g.name(s.value) + "_tickets"
-	groups = groups.Bind(g.bound)
-	g.kernel.Bindings[name] = Binding{Source: FromTicket, Shape: []ir.Size{groups}}
-	return g.b.Pointer(name, tile.I32, tile.InOut, "how many have arrived; 0 before and afterwards", g.extent(groups))
+	doc := "how many have arrived; 0 before and afterwards"
+	return g.kept(FromTicket, g.name(s.value)+"_tickets", tile.I32, doc, []ir.Size{groups})
 }
 
 // held runs f while the results of anchors are in memory.

@@ -62,7 +62,10 @@ func Lower(m *ir.Module, k *ir.Func, t targets.Target) (kernel *Lowered, err err
 			panic(r)
 		}
 	}()
-	g := &gen{mod: m, fn: k, target: t, plan: scheduleFor(t), bound: k.Mode.Bound(), here: map[*ir.Value]*tile.Value{}, sums: map[*ir.Instr]bool{}, kernel: &Lowered{Func: k, Bindings: map[string]Binding{}}}
+	g := &gen{mod: m, fn: k, target: t, plan: scheduleFor(t), bound: k.Mode.Bound(),
+		kernel: &Lowered{Func: k, Bindings: map[string]Binding{}}, ropes: map[string]string{},
+		stored: map[*ir.Value]bool{}, here: map[*ir.Value]*tile.Value{},
+		arrived: map[*ir.Instr]bool{}, sums: map[*ir.Instr]bool{}}
 	g.phases()
 	return g.kernel, nil
 }
@@ -88,7 +91,8 @@ type gen struct {
 	stored   map[*ir.Value]bool // by an earlier program of the launch, or by other instances that have arrived
 	siblings []*ir.Instr        // the anchors of the section at hand
 	later    []sink             // of the next program
-	// arrived are the hc_pre and hc_head whose products with the mixing matrix other instances have left.
+	// arrived are the ops whose parts other instances have left: of hc_pre and hc_head the products with the mixing matrix,
+	// of attention the scores.
 	arrived map[*ir.Instr]bool
 	sums    map[*ir.Instr]bool // the attention whose weighted sums other instances have left
 	// here says for which rows of a result in memory the rank has computed anything; the others are 0.

@@ -1,8 +1,8 @@
 package triton
 
 import (
+	"fmt"
 	"slices"
-	"strings"
 
 	"flagc/ir"
 	"flagc/ir/tile"
@@ -42,7 +42,7 @@ func (g *gen) elements(v *ir.Value, access tile.Access) *tile.Param {
 	g.bind(name, FromValue, v)
 	t := v.Type
 	shape := g.shape(t)
-	doc := strings.TrimSuffix(t.Elem.String(), "")
+	doc := t.Elem.String()
 	if t.Elem.DType == ir.FP4 {
 		shape[len(shape)-1] += " // 2"
 		doc += ", two codes in a byte, the even one in the low bits"
@@ -56,6 +56,31 @@ func (g *gen) bind(name string, source Source, v *ir.Value) {
 		source = FromWork
 	}
 	g.kernel.Bindings[name] = Binding{Source: source, Value: v}
+}
+
+// as32 is the pointer to a value in memory read by 32-bit words, under a name; of its last extent there are as many words
+// as the pattern says.
+func (g *gen) as32(v *ir.Value, name, words, doc string) *tile.Param {
+	g.bind(name, FromValue, v)
+	shape := g.shape(v.Type)
+	shape[len(shape)-1] = fmt.Sprintf(words, shape[len(shape)-1])
+	return g.b.Pointer(name, tile.I32, tile.In, doc, shape...)
+}
+
+// room is the pointer to float32 numbers that a launch keeps between its instances or programs.
+func (g *gen) room(name, doc string, shape ...ir.Size) *tile.Param {
+	return g.kept(FromWork, name, tile.F32, doc, shape)
+}
+
+// kept is the pointer to what is neither argument nor result.
+func (g *gen) kept(source Source, name string, d tile.DType, doc string, shape []ir.Size) *tile.Param {
+	extents := make([]string, len(shape))
+	for i, s := range shape {
+		shape[i] = s.Bind(g.bound)
+		extents[i] = g.extent(s)
+	}
+	g.kernel.Bindings[name] = Binding{Source: source, Shape: shape}
+	return g.b.Pointer(name, d, tile.InOut, doc, extents...)
 }
 
 // scales is the pointer to a value's ue8m0 scales.
@@ -124,14 +149,19 @@ func (g *gen) block(rows, live *tile.Value, height int, first *tile.Value, width
 // mask joins both conditions.
 func (g *gen) mask(r *region) *tile.Value {
 	return memo(g, [2]any{r, "mask"}, func() *tile.Value {
-		switch {
-		case r.live == nil:
-			return r.colLive
-		case r.colLive == nil:
-			return r.live
-		}
-		return g.b.And(r.live, r.colLive)
+		return g.both(r.live, r.colLive)
 	})
+}
+
+// both joins two conditions, of which each may be nil for always.
+func (g *gen) both(x, y *tile.Value) *tile.Value {
+	switch {
+	case x == nil:
+		return y
+	case y == nil:
+		return x
+	}
+	return g.b.And(x, y)
 }
 
 // offsets are the places of a region's elements in row-major memory with so many columns.
@@ -158,10 +188,7 @@ func (g *gen) load(v *ir.Value, r *region) *tile.Value {
 		}
 		mask := g.mask(r)
 		if here := g.here[v]; here != nil {
-			mask = here
-			if r.colLive != nil {
-				mask = g.b.And(here, r.colLive)
-			}
+			mask = g.both(here, r.colLive)
 		}
 		x := g.b.LoadF32(g.elements(v, tile.In), g.offsets(r, k), mask, 0)
 		return x.Named("%s_tile", g.name(v))
@@ -175,9 +202,7 @@ func (g *gen) loadQuantised(v *ir.Value, r *region, k int) *tile.Value {
 		g.fail("%s: activations %s cannot be read", v.Ref(), v.Type)
 	}
 	codes := g.b.LoadF32(g.elements(v, tile.In), g.offsets(r, k), g.mask(r), 0)
-	return g.perBlock(codes, r, e.Cols, k, func(blocks *region) *tile.Value {
-		return g.exponent(g.b.Load(g.scales(v, tile.In), g.offsets(blocks, k/e.Cols), g.mask(blocks), 0))
-	}).Named("%s_tile", g.name(v))
+	return g.perBlock(codes, r, e.Cols, k, func(blocks *region) *tile.Value { return g.scale(v, blocks) }).Named("%s_tile", g.name(v))
 }
 
 // perBlock multiplies a tile by one factor for each block of columns. The region handed to factor counts blocks.
@@ -201,6 +226,12 @@ func (g *gen) blocks(r *region, block, columns int) *region {
 		}
 		return g.block(r.rows, r.live, r.height.Size, first, tile.D(max(1, r.width.Size/block)), (columns+block-1)/block)
 	})
+}
+
+// scale reads the scales of a region that counts scale blocks of a value.
+func (g *gen) scale(v *ir.Value, blocks *region) *tile.Value {
+	n := g.columns(v) / v.Type.Elem.Cols
+	return g.exponent(g.b.Load(g.scales(v, tile.In), g.offsets(blocks, n), g.mask(blocks), 0))
 }
 
 // exponent is the power of two that a ue8m0 byte stands for. Byte 0 is 2^-127, below the normal numbers.

@@ -177,9 +177,6 @@ func (g *gen) ropeTable(in *ir.Instr, dims int) *tile.Param {
 		if name = "rope"; n > 1 {
 			name = fmt.Sprintf("rope_%d", n)
 		}
-		if g.ropes == nil {
-			g.ropes = map[string]string{}
-		}
 		if old, ok := g.ropes[name]; !ok || old == key {
 			break
 		}

@@ -15,7 +15,7 @@ type plan struct {
 	holders map[*tile.Block]*tile.Op    // the op that holds a block, nil for the program's body
 	homes   map[*tile.Value]*tile.Block // where a value comes to be
 	live    map[*tile.Value]bool
-	effects []int // positions of ops that write memory or order it, ascending
+	effects []int // positions of ops that write memory or order it, in the order of the text
 	users   map[*tile.Value][]user
 	inline  map[*tile.Value]bool
 	vars    map[*tile.Value]*variable

@@ -86,9 +86,14 @@ func (g *gen) product(in *ir.Instr, r *region) product {
 
 // expert is the number of the expert that a row chose, as the rank counts, and whether the rank has it.
 func (g *gen) expert(in *ir.Instr, rows, live *tile.Value) (id, here *tile.Value) {
-	experts := g.fixed(in.Args[2].Type.Dims[0].Size, "the experts")
 	id = memo(g, [3]any{in.Args[1], "expert", rows}, func() *tile.Value { return g.index(in, 1, rows, live) })
-	return id, g.b.And(g.b.GeI(id, 0), g.b.LtI(id, experts))
+	return id, g.has(in, id)
+}
+
+// has reports for numbers of experts, as the rank counts, whether the rank has them.
+func (g *gen) has(in *ir.Instr, id *tile.Value) *tile.Value {
+	experts := g.fixed(in.Args[2].Type.Dims[0].Size, "the experts")
+	return g.b.And(g.b.GeI(id, 0), g.b.LtI(id, experts))
 }
 
 // groupOf is which of n alternating groups the rows belong to, a scalar.
@@ -188,10 +193,7 @@ func (g *gen) weighed(p product, x *tile.Value, xb, wb *region, first *tile.Valu
 	if !e.IsQuantised() {
 		return b.Mul(g.load(p.w, wb), x)
 	}
-	blocks := (p.k + e.Cols - 1) / e.Cols
-	scales := func(r *region) *tile.Value {
-		return g.exponent(b.Load(g.scales(p.w, tile.In), g.offsets(r, blocks), g.mask(r), 0))
-	}
+	scales := func(blocks *region) *tile.Value { return g.scale(p.w, blocks) }
 	if e.Rows > 1 && e.Rows%wb.height.Size == 0 && g.aligned(p, wb.height.Size) {
 		// All rows share their scales: they go into x.
 		at := g.at(xb, b.DivI(first, e.Rows))
@@ -299,31 +301,23 @@ func (g *gen) dotFP8(p product, acc *tile.Value, xb *region, k, cols *tile.Value
 	b, e := g.b, p.w.Type.Elem
 	x := b.Load(g.elements(p.x, tile.In), g.offsets(xb, p.k), g.mask(xb), 0)
 	down := b.Col(b.Add(k, b.Range(tile.D(depth))))
-	w := b.Load(g.elements(p.w, tile.In), b.Add(b.MulI(cols, p.k), down), g.columnsLive(p), 0)
+	w := b.Load(g.elements(p.w, tile.In), b.Add(b.MulI(cols, p.k), down), p.region.colLive, 0)
 	part := b.Dot(x, w, b.Zeros(p.region.height, p.region.width))
 	block := b.DivI(k, e.Cols)
 	n := p.k / e.Cols
 	sx := g.exponent(b.Load(g.scales(p.x, tile.In), b.Add(b.MulI(p.xRows, n), block), xb.live, 0))
-	sw := g.exponent(b.Load(g.scales(p.w, tile.In), b.Add(b.MulI(b.DivI(cols, e.Rows), n), block), g.columnsLive(p), 0))
+	sw := g.exponent(b.Load(g.scales(p.w, tile.In), b.Add(b.MulI(b.DivI(cols, e.Rows), n), block), p.region.colLive, 0))
 	return b.Add(acc, b.Mul(part, b.Mul(sx, sw)))
 }
-
-// columnsLive says which columns of the result exist.
-func (g *gen) columnsLive(p product) *tile.Value { return p.region.colLive }
 
 // weightsDown are weights with the summed columns downwards, as a dot's second operand takes them, in bf16: every
 // number format of weights widens to it exactly.
 func (g *gen) weightsDown(p product, k, cols *tile.Value, depth int) *tile.Value {
 	b, e := g.b, p.w.Type.Elem
 	down := b.Col(b.Add(k, b.Range(tile.D(depth))))
-	live := g.columnsLive(p)
+	live := p.region.colLive
 	if p.k%depth != 0 {
-		inside := b.LtI(down, p.k)
-		if live == nil {
-			live = inside
-		} else {
-			live = b.And(live, inside)
-		}
+		live = g.both(live, b.LtI(down, p.k))
 	}
 	param := g.elements(p.w, tile.In)
 	if !e.IsQuantised() {

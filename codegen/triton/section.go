@@ -56,7 +56,6 @@ func (g *gen) cone(v *ir.Value, visit func(*ir.Instr) bool) {
 
 // phases builds the programs of the launch. What the last instance to arrive would compute is a program of its own.
 func (g *gen) phases() {
-	g.stored, g.arrived = map[*ir.Value]bool{}, map[*ir.Instr]bool{}
 	sinks := g.sinks(g.fn.Return)
 	if early := g.beforeTail(); len(early) > 0 {
 		g.later, sinks = sinks, early
@@ -439,11 +438,5 @@ func (g *gen) productWidth(s sink, k int) int {
 	if one {
 		width = g.rowsAtOnce(g.anchors(s.value)[0], 1)
 	}
-	g.cone(s.value, func(in *ir.Instr) bool {
-		if in.Op == ops.ActQuant {
-			width = max(width, in.Attrs.Int("block"))
-		}
-		return !g.isHeavy(in)
-	})
-	return max(least, min(width, pow2(k)))
+	return max(least, min(max(width, g.need(s, k)), pow2(k)))
 }

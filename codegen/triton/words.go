@@ -44,7 +44,7 @@ func (g *gen) weighedWords(p product, x [wordCodes]*tile.Value, i *tile.Value, w
 		sum = b.Add(sum, b.Mul(g.wordCode(word, j), x[j]))
 	}
 	return g.perBlock(sum, wb, e.Cols/wordCodes, n, func(blocks *region) *tile.Value {
-		return b.MulF(g.exponent(b.Load(g.scales(p.w, tile.In), g.offsets(blocks, p.k/e.Cols), g.mask(blocks), 0)), wordScale)
+		return b.MulF(g.scale(p.w, blocks), wordScale)
 	})
 }
 
@@ -82,9 +82,7 @@ func (g *gen) eighths(p product, i *tile.Value, words tile.Dim) (out [wordCodes]
 		}
 		return out
 	}
-	scale := func(blocks *region) *tile.Value {
-		return b.MulF(g.exponent(b.Load(g.scales(x, tile.In), g.offsets(blocks, k/e.Cols), g.mask(blocks), 0)), wordX)
-	}
+	scale := func(blocks *region) *tile.Value { return b.MulF(g.scale(x, blocks), wordX) }
 	for half := 0; half < 2; half++ {
 		place := b.Add(b.MulI(p.xRows, k/4), b.AddI(b.MulI(at.cols, 2), half))
 		word := b.Load(g.words(x, 4, "e4m3 codes"), place, nil, 0).Named("codes")
@@ -100,18 +98,11 @@ func (g *gen) eighths(p product, i *tile.Value, words tile.Dim) (out [wordCodes]
 
 // words is the pointer to elements of x as words of so many each.
 func (g *gen) words(v *ir.Value, each int, what string) *tile.Param {
-	name := g.name(v) + "_words"
-	g.bind(name, FromValue, v)
-	shape := g.shape(v.Type)
-	shape[len(shape)-1] += fmt.Sprintf(" // %d", each)
-	return g.b.Pointer(name, tile.I32, tile.In, fmt.Sprintf("%s as %s, %d in a word", g.name(v), what, each), shape...)
+	name := g.name(v)
+	return g.as32(v, name+"_words", fmt.Sprintf("%%s // %d", each), fmt.Sprintf("%s as %s, %d in a word", name, what, each))
 }
 
 // wordParam is the pointer to FP4 codes as words.
 func (g *gen) wordParam(v *ir.Value) *tile.Param {
-	name := g.name(v)
-	g.bind(name, FromValue, v)
-	shape := g.shape(v.Type)
-	shape[len(shape)-1] += " // 8"
-	return g.b.Pointer(name, tile.I32, tile.In, "fp4<1x32>, eight codes in a word, the first in the lowest bits", shape...)
+	return g.as32(v, g.name(v), "%s // 8", "fp4<1x32>, eight codes in a word, the first in the lowest bits")
 }
