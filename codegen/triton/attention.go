@@ -38,7 +38,8 @@ func (g *gen) attentionSections(in *ir.Instr, sinks []sink) []*section {
 	q, list := in.Args[0], in.Args[2]
 	heads, _, headBlocks := g.headBlocks(q)
 	n := list.Type.Dims[2].Size
-	blocks := ceilDiv(n, entryBlock)
+	width := g.rateBlock(in)
+	blocks := ceilDiv(n, width)
 	tokens := q.Type.Dims[0].Size.Mul(q.Type.Dims[1].Size)
 	count := tokens.Mul(ir.Const(headBlocks)).Mul(blocks)
 	sec := g.newSection(sinks, count, "rated: a block of entries and heads of one token for each instance", func(id *tile.Value) {
@@ -46,7 +47,7 @@ func (g *gen) attentionSections(in *ir.Instr, sinks []sink) []*section {
 		per := g.size(blocks)
 		rest := b.Div(id, per)
 		token, head := g.headsAt(q, rest)
-		place := b.Add(b.MulI(b.Mod(id, per), entryBlock), b.Range(tile.D(entryBlock))).Named("place")
+		place := b.Add(b.MulI(b.Mod(id, per), width), b.Range(tile.D(width))).Named("place")
 		row := b.Add(b.MulI(token, heads), head).Named("row")
 		some := b.LtI(head, heads)
 		score := g.rateEntries(in, token, row, some, place)
@@ -57,13 +58,23 @@ func (g *gen) attentionSections(in *ir.Instr, sinks []sink) []*section {
 			b.Store(g.topParam(in), top, b.Col(b.Max(score, 1)), some)
 		}
 	})
-	sec.warps, sec.stages = 8, 3
+	if !g.spreads(in) {
+		sec.warps, sec.stages = 8, 3
+	}
 	return []*section{sec}
 }
 
 // spreads reports whether blocks of entries are weighed by instances of their own, whose sums the last to arrive adds up:
 // for a single token, where instances can find out who is the last.
 func (g *gen) spreads(in *ir.Instr) bool { return g.fn.Mode == ir.Decode && g.tickets() }
+
+// rateBlock is how many entries an instance rates: few where a single token must keep the machine busy.
+func (g *gen) rateBlock(in *ir.Instr) int {
+	if g.spreads(in) {
+		return g.plan.dotN
+	}
+	return entryBlock
+}
 
 // headRows and entryBlocks are how many rows of heads there are, and how many blocks of entries each of them has.
 func (g *gen) headRows(in *ir.Instr) ir.Size { return productOf(in.Args[0].Type.Dims[:3]) }
@@ -72,13 +83,18 @@ func (g *gen) entryBlocks(in *ir.Instr) ir.Size {
 	return ceilDiv(in.Args[2].Type.Dims[2].Size, entryBlock)
 }
 
+// rateBlocks is how many blocks they are rated in.
+func (g *gen) rateBlocks(in *ir.Instr) ir.Size {
+	return ceilDiv(in.Args[2].Type.Dims[2].Size, g.rateBlock(in))
+}
+
 // scoreParam is where the scores of all heads stay between the programs, -∞ for places that list nothing.
 func (g *gen) scoreParam(in *ir.Instr) *tile.Param {
 	return g.room(g.name(in.Results[0])+"_scores", "scores of each head for each listed entry", g.headRows(in), in.Args[2].Type.Dims[2].Size)
 }
 
 func (g *gen) topParam(in *ir.Instr) *tile.Param {
-	return g.room(g.name(in.Results[0])+"_tops", "the best score of each block of entries", g.headRows(in), g.entryBlocks(in))
+	return g.room(g.name(in.Results[0])+"_tops", "the best score of each block of rated entries", g.headRows(in), g.rateBlocks(in))
 }
 
 func (g *gen) sumParam(in *ir.Instr) *tile.Param {
@@ -109,20 +125,32 @@ func (g *gen) rateEntries(in *ir.Instr, token, row, some, place *tile.Value) *ti
 	q, keys := in.Args[0], in.Args[1]
 	d := g.columns(q)
 	rows, live := g.listed(in, token, place)
-	depth := max(g.plan.dotK, pow2Divisor(d, g.plan.dotDepth))
-	height := row.Shape[0]
-	acc := b.Zeros(height, tile.D(entryBlock)).Named("acc")
-	acc = g.loop("channel", b.Int(0), b.Int(d), depth, []*tile.Value{acc}, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+	entries, height := place.Shape[0], row.Shape[0]
+	depth := g.plan.dotDepth
+	if g.spreads(in) { // all channels at once, so that nothing waits
+		depth = max(depth, g.plan.panelElements/max(2*entries.Size, height.Size))
+	}
+	depth = max(g.plan.dotK, pow2Divisor(d, depth))
+	part := func(i *tile.Value, c []*tile.Value) []*tile.Value {
 		block := g.block(row, some, height.Size, i, tile.D(depth), d)
 		queries := b.Cast(g.pull(q, block), tile.BF16)
-		down := b.Col(b.Add(i, b.Range(tile.D(depth))))
+		down := b.Col(b.Range(tile.D(depth)))
+		if i != nil {
+			down = b.Col(b.Add(i, b.Range(tile.D(depth))))
+		}
 		mask := b.Row(live)
 		if d%depth != 0 {
 			mask = b.And(mask, b.LtI(down, d))
 		}
 		k := b.Load(g.elements(keys, tile.In), b.Add(b.MulI(b.Row(rows), d), down), mask, 0)
 		return []*tile.Value{b.Dot(queries, k, c[0])}
-	})[0]
+	}
+	acc := b.Zeros(height, entries).Named("acc")
+	if depth == d {
+		acc = part(nil, []*tile.Value{acc})[0]
+	} else {
+		acc = g.loop("channel", b.Int(0), b.Int(d), depth, []*tile.Value{acc}, part)[0]
+	}
 	return b.Where(b.Row(live), b.MulF(acc, in.Attrs.Float("scale")), b.Float(math.Inf(-1))).Named("score")
 }
 
@@ -180,19 +208,24 @@ func (g *gen) weighSection(in *ir.Instr, sinks []sink) *section {
 // tops are, for each head, the best score of the blocks of entries up to one and of all.
 func (g *gen) tops(in *ir.Instr, r *region, upTo *tile.Value) (before, all *tile.Value) {
 	b := g.b
-	count := g.size(g.entryBlocks(in))
+	count := g.size(g.rateBlocks(in))
+	per := entryBlock / g.rateBlock(in)
 	const width = 16
 	none := b.Float(math.Inf(-1))
 	start := []*tile.Value{b.Full(none, r.height, tile.D(width)).Named("before"), b.Full(none, r.height, tile.D(width)).Named("tops")}
-	out := g.loop("first", b.Int(0), count, width, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+	out := g.loop("first", b.Int(0), g.size(g.entryBlocks(in)), width, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
 		block := b.Row(b.Add(i, b.Range(tile.D(width))))
-		live := b.And(r.live, b.Lt(block, count))
-		x := b.Load(g.topParam(in), b.Add(b.Mul(r.rows, count), block), live, math.Inf(-1))
-		before := c[0]
-		if upTo != nil {
-			before = b.Maximum(before, b.Where(b.Le(block, upTo), x, none))
+		var x *tile.Value
+		for j := 0; j < per; j++ {
+			rated := b.AddI(b.MulI(block, per), j)
+			y := b.Load(g.topParam(in), b.Add(b.Mul(r.rows, count), rated), b.And(r.live, b.Lt(rated, count)), math.Inf(-1))
+			if x == nil {
+				x = y
+			} else {
+				x = b.Maximum(x, y)
+			}
 		}
-		return []*tile.Value{before, b.Maximum(c[1], x)}
+		return []*tile.Value{b.Maximum(c[0], b.Where(b.Le(block, upTo), x, none)), b.Maximum(c[1], x)}
 	})
 	return b.Max(out[0], 1), b.Max(out[1], 1)
 }
@@ -209,6 +242,7 @@ func (g *gen) leaveWeighed(in *ir.Instr, r *region, block *tile.Value, parts int
 	some := b.And(r.live, b.Row(b.Lt(place, n)))
 	score := b.Load(g.scoreParam(in), b.Add(b.Mul(r.rows, n), b.Row(place)), some, math.Inf(-1)).Named("score")
 	top, last := g.tops(in, r, block)
+	memo(g, [3]any{in, "last top", r}, func() *tile.Value { return last })
 	finite := b.Where(b.Gt(top, none), top, b.Float(0))
 	p := b.Exp(b.Sub(score, b.Col(finite))).Named("prob")
 	fade := b.Where(b.Gt(top, none), b.Exp(b.Sub(top, b.Where(b.Gt(last, none), last, b.Float(0)))), b.Float(0)).Named("fade")
@@ -223,8 +257,8 @@ func (g *gen) leaveWeighed(in *ir.Instr, r *region, block *tile.Value, parts int
 func (g *gen) gathered(in *ir.Instr, r *region) (top, total, acc *tile.Value) {
 	b := g.b
 	count := g.size(g.entryBlocks(in))
-	_, top = g.tops(in, r, nil)
-	const width = 8
+	top = memo(g, [3]any{in, "last top", r}, func() *tile.Value { return nil }) // every instance of the group knows it
+	const width = 10 // a window of 128 entries and 512 chosen ones take one round
 	d := g.columns(in.Args[0])
 	start := []*tile.Value{b.Zeros(r.height).Named("total"), b.Zeros(r.height, r.width).Named("acc")}
 	first := b.Mul(r.part, b.Mul(g.size(g.headRows(in)), count))
@@ -251,6 +285,7 @@ func (g *gen) pullAttention(in *ir.Instr, r *region) *tile.Value {
 		g.fail("BUG: attention before its scores")
 	}
 	none := b.Float(math.Inf(-1))
+	sinks := b.Load(g.elements(in.Args[3], tile.In), b.Reshape(r.head, r.height), b.Reshape(r.live, r.height), 0)
 	var top, total, acc *tile.Value
 	if g.sums[in] {
 		top, total, acc = g.gathered(in, r)
@@ -258,7 +293,6 @@ func (g *gen) pullAttention(in *ir.Instr, r *region) *tile.Value {
 		top, total, acc = g.running(in, r)
 	}
 	some := b.Gt(top, none)
-	sinks := b.Load(g.elements(in.Args[3], tile.In), b.Reshape(r.head, r.height), b.Reshape(r.live, r.height), 0)
 	total = b.Add(total, b.Exp(b.Sub(sinks, b.Where(some, top, b.Float(0)))))
 	return b.Where(b.Col(some), b.Div(acc, b.Col(total)), b.Float(0))
 }

@@ -91,6 +91,25 @@ func (g *gen) topExperts(in *ir.Instr, row, slot *tile.Value, k int) *tile.Value
 	})[1]
 }
 
+// ownRanks is, for each of the rank's experts, how many of all experts come before it: those rated higher, and of equal
+// ones the earlier.
+func (g *gen) ownRanks(in *ir.Instr, row, own *tile.Value, count int, first *tile.Value) *tile.Value {
+	b := g.b
+	scores, bias := in.Args[0], in.Args[1]
+	e := g.columns(scores)
+	rated := func(id, live *tile.Value) *tile.Value {
+		return b.Add(b.Load(g.elements(scores, tile.In), b.Add(b.MulI(row, e), id), live, 0), b.Load(g.elements(bias, tile.In), id, live, 0))
+	}
+	lane := b.Range(tile.D(pow2(e)))
+	live := b.LtI(lane, e)
+	all := b.Where(live, rated(lane, live), b.Float(math.Inf(-1))).Named("rated")
+	id := b.Add(own, first)
+	mine := b.Col(rated(id, b.LtI(own, count)))
+	equal := b.And(b.Eq(b.Row(all), mine), b.Lt(b.Row(lane), b.Col(id)))
+	before := b.Or(b.Gt(b.Row(all), mine), equal)
+	return b.Sum(b.Where(before, b.Int(1), b.Int(0)), 1).Named("rank")
+}
+
 // routeWeights are the chosen experts' scores divided by their sum, times scale.
 func (g *gen) routeWeights(in *ir.Instr, row, live *tile.Value) *tile.Value {
 	b := g.b

@@ -5,7 +5,6 @@ import (
 
 	"flagc/ir"
 	"flagc/ir/tile"
-	"flagc/targets"
 )
 
 // mixed is what hyper-connections compute of one token before they mix: for each row of the mixing matrix its
@@ -26,16 +25,14 @@ func (g *gen) mixing(in *ir.Instr, r *region) mixed {
 		}
 		b := g.b
 		hc, d, rows := g.mixSizes(in)
-		products, squares := g.mixSums(in, r)
-		m := mixed{hc: hc}
-		rms := b.Rsqrt(b.AddF(b.MulF(squares, 1/float64(hc*d)), in.Attrs.Float("norm_eps"))).Named("rms")
-		m.lanes = b.Range(tile.D(pow2(rows)))
-		live := b.LtI(m.lanes, rows)
+		m := mixed{hc: hc, lanes: b.Range(tile.D(pow2(rows)))}
 		part := b.Minimum(b.DivI(m.lanes, hc), b.Int(g.fixed(in.Args[2].Type.Dims[0].Size, "the scales")-1))
 		scale := b.Load(g.elements(in.Args[2], tile.In), part, nil, 0)
-		base := b.Load(g.elements(in.Args[3], tile.In), m.lanes, live, 0)
+		base := b.Load(g.elements(in.Args[3], tile.In), m.lanes, b.LtI(m.lanes, rows), 0)
+		products, squares := g.mixSums(in, r)
+		rms := b.Rsqrt(b.AddF(b.MulF(squares, 1/float64(hc*d)), in.Attrs.Float("norm_eps"))).Named("rms")
 		m.logits = b.Add(b.Mul(b.Mul(products, rms), scale), base).Named("logits")
-		m.each = g.lanesOf(in, r, &m, live)
+		m.each = g.lanesOf(&m)
 		for j := 0; j < hc; j++ {
 			w := b.AddF(g.sigmoid(m.each(j)), in.Attrs.Float("hc_eps"))
 			m.pre = append(m.pre, w.Named("pre_%d", j))
@@ -44,26 +41,11 @@ func (g *gen) mixing(in *ir.Instr, r *region) mixed {
 	})
 }
 
-// lanesOf yields single logits. Where programs have shared memory, and other instances have left parts, so that there is
-// room for it, they go through device memory: a load for each costs less than a sum over lanes for each.
-func (g *gen) lanesOf(in *ir.Instr, r *region, m *mixed, live *tile.Value) func(int) *tile.Value {
-	b := g.b
-	if kind, ok := g.target.OnChip.Kind.Get(); ok && kind == targets.Shared && g.arrived[in] {
-		_, _, rows := g.mixSizes(in)
-		p := g.logitParam(in, rows)
-		first := b.MulI(r.rows, rows)
-		b.Store(p, b.Add(first, m.lanes), m.logits, live)
-		b.Barrier()
-		return func(lane int) *tile.Value { return b.Load(p, b.AddI(first, lane), nil, 0) }
-	}
+// lanesOf yields single logits.
+func (g *gen) lanesOf(m *mixed) func(int) *tile.Value {
 	return func(lane int) *tile.Value {
-		return b.Sum(b.Where(b.EqI(m.lanes, lane), m.logits, b.Float(0)), 0)
+		return g.b.Sum(g.b.Where(g.b.EqI(m.lanes, lane), m.logits, g.b.Float(0)), 0)
 	}
-}
-
-func (g *gen) logitParam(in *ir.Instr, rows int) *tile.Param {
-	y := in.Results[0]
-	return g.room(g.name(y)+"_logits", "logits of the mixing weights", g.rows(y), ir.Const(rows))
 }
 
 // mixSizes are the number of streams, their width and the rows of the mixing matrix.
@@ -103,8 +85,8 @@ func (g *gen) mixSums(in *ir.Instr, r *region) (products, squares *tile.Value) {
 	return added(first(pow2(rows))).Named("mix"), squares
 }
 
-// mixProducts multiplies columns from one to another of all streams with each row of the mixing matrix, and squares them;
-// both are left to be added up along their second axis.
+// mixProducts multiplies columns from one to another (nil for one block of them) of all streams with each row of the mixing
+// matrix, and squares them; both are left to be added up along their second axis.
 func (g *gen) mixProducts(in *ir.Instr, r *region, from, to *tile.Value) (products, squares *tile.Value) {
 	b := g.b
 	x := in.Args[0]
@@ -114,10 +96,11 @@ func (g *gen) mixProducts(in *ir.Instr, r *region, from, to *tile.Value) (produc
 	lane := b.Col(b.Range(height))
 	acc := b.Zeros(height, tile.D(width)).Named("products")
 	sq := b.Zeros(tile.D(1), tile.D(width)).Named("squares")
-	out := g.loop("start", from, to, width, []*tile.Value{acc, sq}, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+	part := func(i *tile.Value, c []*tile.Value) []*tile.Value {
 		acc, sq := c[0], c[1]
+		columns := g.block(r.rows, nil, 1, i, tile.D(width), d) // of the token, which what is read for all streams belongs to
 		for j := 0; j < hc; j++ {
-			block := g.block(g.times(r.rows, hc, j), nil, 1, i, tile.D(width), d)
+			block := g.at(columns, g.times(r.rows, hc, j))
 			stream := g.pull(x, block)
 			mask := b.LtI(lane, rows)
 			if block.colLive != nil {
@@ -128,7 +111,12 @@ func (g *gen) mixProducts(in *ir.Instr, r *region, from, to *tile.Value) (produc
 			sq = b.Add(sq, b.Mul(stream, stream))
 		}
 		return []*tile.Value{acc, sq}
-	})
+	}
+	if to == nil {
+		out := part(from, []*tile.Value{acc, sq})
+		return out[0], out[1]
+	}
+	out := g.loop("start", from, to, width, []*tile.Value{acc, sq}, part)
 	return out[0], out[1]
 }
 
@@ -165,7 +153,11 @@ func (g *gen) leaveMix(in *ir.Instr, row, part *tile.Value) {
 	_, d, rows := g.mixSizes(in)
 	width := g.mixWidth(in)
 	from := b.MulI(part, width)
-	acc, sq := g.mixProducts(in, &region{rows: row, height: tile.D(1)}, from, b.Minimum(b.AddI(from, width), b.Int(d)))
+	var to *tile.Value
+	if d%width != 0 {
+		to = b.Minimum(b.AddI(from, width), b.Int(d))
+	}
+	acc, sq := g.mixProducts(in, &region{rows: row, height: tile.D(1)}, from, to)
 	p := g.mixParam(in)
 	lanes := pow2(rows + 1)
 	first := b.MulI(b.Add(b.MulI(row, g.mixParts(in)), part), lanes)
@@ -180,10 +172,14 @@ func (g *gen) leaveMix(in *ir.Instr, row, part *tile.Value) {
 
 // pullStreams is the weighted sum of the streams.
 func (g *gen) pullStreams(in *ir.Instr, r *region) *tile.Value {
-	m := g.mixing(in, r)
+	hc, _, _ := g.mixSizes(in)
+	streams := make([]*tile.Value, hc) // on their way while the weights are computed
+	for j := range streams {
+		streams[j] = g.pull(in.Args[0], g.at(r, g.times(r.rows, hc, j)))
+	}
 	var sum *tile.Value
-	for j, w := range m.pre {
-		term := g.b.Mul(w, g.pull(in.Args[0], g.at(r, g.times(r.rows, m.hc, j))))
+	for j, w := range g.mixing(in, r).pre {
+		term := g.b.Mul(w, streams[j])
 		if sum == nil {
 			sum = term
 		} else {

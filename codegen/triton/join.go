@@ -91,8 +91,7 @@ func (g *gen) slotSection(s sink, anchors []*ir.Instr) *section {
 		token, block := b.DivI(id, blocks).Named("token"), b.ModI(id, blocks)
 		g.prologue(anchors, token)
 		g.eachSlot(token, slots, func(row *tile.Value) {
-			_, here := g.expert(anchors[0], row, nil)
-			g.when(here, func() { s.write(g.columnBlock(row, nil, 1, block, width, k)) }, func() {
+			g.whenHere(anchors[0], row, func() { s.write(g.columnBlock(row, nil, 1, block, width, k)) }, func() {
 				r := g.columnBlock(row, nil, 1, block, width, k)
 				g.store(s.value, r, b.Zeros(r.height, r.width))
 			})
@@ -126,22 +125,60 @@ func (g *gen) early(anchors []*ir.Instr, width int, passOver bool, id *tile.Valu
 	b := g.b
 	n := g.columns(anchors[0].Results[0])
 	blocks, slots := n/width, g.slots(anchors)
-	token := b.DivI(id, blocks).Named("token")
+	token := g.divided(id, blocks).Named("token")
 	first := b.MulI(b.ModI(id, blocks), width).Named("first")
+	compute := func(row *tile.Value) {
+		r := g.block(row, nil, 1, first, tile.D(width), n)
+		for _, a := range anchors {
+			g.store(a.Results[0], r, g.pull(a.Results[0], r))
+		}
+	}
+	if passOver && g.ranksOwn(anchors) {
+		g.eachOwn(anchors[0], token, slots, compute)
+		return
+	}
 	g.prologue(anchors, token)
 	g.eachSlot(token, slots, func(row *tile.Value) {
-		compute := func() {
-			r := g.block(row, nil, 1, first, tile.D(width), n)
-			for _, a := range anchors {
-				g.store(a.Results[0], r, g.pull(a.Results[0], r))
-			}
-		}
 		if slots == 1 || !passOver {
-			compute()
+			compute(row)
 			return
 		}
-		_, here := g.expert(anchors[0], row, nil)
-		g.when(here, compute, nil)
+		g.whenHere(anchors[0], row, func() { compute(row) }, nil)
+	})
+}
+
+// ranksOwn reports whether the experts of a token are chosen in this launch, and the rank's own are so few that it costs
+// less to find out the place of each among all than to make the list.
+func (g *gen) ranksOwn(anchors []*ir.Instr) bool {
+	a := anchors[0]
+	if a.Op != ops.ExpertLinear || g.inMemory(a.Args[1]) || a.Args[1].Def.Op != ops.TopExperts {
+		return false
+	}
+	own, all := g.fixed(a.Args[2].Type.Dims[0].Size, "the experts"), g.columns(a.Args[1].Def.Args[0])
+	return own < all && pow2(own)*pow2(all) <= 2*g.plan.rowElements
+}
+
+// eachOwn runs f for the rows of a token whose experts the rank has.
+func (g *gen) eachOwn(in *ir.Instr, token *tile.Value, slots int, f func(row *tile.Value)) {
+	b := g.b
+	choice := in.Args[1].Def
+	own := g.fixed(in.Args[2].Type.Dims[0].Size, "the experts")
+	lane := b.Range(tile.D(pow2(own)))
+	rank := g.ownRanks(choice, token, lane, own, g.first(in.LocalIndices()[1]))
+	mine := b.And(b.LtI(rank, slots), b.LtI(lane, own))
+	count := b.Sum(b.Where(mine, b.Int(1), b.Int(0)), 0)
+	// Experts that are done rank last.
+	start := []*tile.Value{b.Where(mine, rank, b.Int(slots)).Named("slots")}
+	g.loop("turn", b.Int(0), count, 1, start, func(_ *tile.Value, c []*tile.Value) []*tile.Value {
+		slot := b.Reduce(tile.Min, c[0], 0).Named("slot")
+		id := b.Reduce(tile.Min, b.Where(b.Eq(c[0], slot), lane, b.Int(own)), 0).Named("expert")
+		row := b.Add(b.MulI(token, slots), slot).Named("row")
+		memo(g, [3]any{row, "/", slots}, func() *tile.Value { return token })
+		memo(g, [3]any{row, "%", slots}, func() *tile.Value { return slot })
+		memo(g, [3]any{in.Args[1], "expert", row}, func() *tile.Value { return id })
+		g.assumeHere(id)
+		f(row)
+		return []*tile.Value{b.Where(b.Eq(lane, id), b.Int(slots), c[0])}
 	})
 }
 
@@ -173,19 +210,72 @@ func (g *gen) joinSection(s sink, anchors []*ir.Instr) *section {
 	k := g.columns(s.value)
 	need, slots := g.need(s, k), g.slots(anchors)
 	width := g.rowsAtOnce(anchors[0], need)
-	members := need / width
-	count := g.earlyCount(anchors, width)
+	members, per := need/width, k/need
+	groups := g.earlyCount(anchors, width).Div(ir.Const(members))
 	what := "a block of columns of one row for each instance; the last of a group goes on"
-	return g.newSection([]sink{s}, count, what, func(id *tile.Value) {
-		b := g.b
+	if g.ranksOwn(anchors) {
+		return g.choosingSection(s, anchors, groups, members)
+	}
+	return g.newSection([]sink{s}, groups.Mul(ir.Const(members)), what, func(id *tile.Value) {
 		g.early(anchors, width, true, id)
-		group := b.DivI(id, members).Named("group")
-		g.last(s, group, b.Int(members), count.Div(ir.Const(members)), func() {
-			per := k / need
-			token, block := g.divided(group, per), g.remainder(group, per)
+		group := g.b.DivI(id, members).Named("group")
+		g.last(s, group, g.b.Int(members), groups, func() {
+			// A group lies within the row of its instances: what they know of the row's token is known to the last.
+			token, block := g.divided(id, per*members).Named("token"), g.remainder(group, per)
 			g.held(anchors, func() { s.write(g.slotRows(anchors, token, slots, block, need, k)) })
 		})
 	})
+}
+
+// choosingSection is joinSection where the epilogue needs the chosen experts and their weights, but the products do not. One
+// more instance of each group makes the lists while the others multiply.
+func (g *gen) choosingSection(s sink, anchors []*ir.Instr, groups ir.Size, members int) *section {
+	k := g.columns(s.value)
+	need, slots := g.need(s, k), g.slots(anchors)
+	per := k / need
+	what := "a block of columns of one row for each instance, and one that chooses; the last of a group goes on"
+	return g.newSection([]sink{s}, groups.Mul(ir.Const(members+1)), what, func(id *tile.Value) {
+		b := g.b
+		group, member := b.DivI(id, members+1).Named("group"), b.ModI(id, members+1).Named("member")
+		lists := g.lists()
+		g.when(b.EqI(member, members), func() {
+			token := g.divided(group, per).Named("token")
+			lane := b.Range(tile.D(pow2(slots)))
+			for _, v := range lists {
+				b.Store(g.listParam(v, groups), b.Add(b.MulI(group, slots), lane), g.list(v, token), b.LtI(lane, slots))
+			}
+		}, func() { g.early(anchors, need/members, true, b.Add(b.MulI(group, members), member)) })
+		g.last(s, group, b.Int(members+1), groups, func() {
+			token, block := g.divided(group, per).Named("token"), g.remainder(group, per)
+			lane := b.Range(tile.D(pow2(slots)))
+			for _, v := range lists {
+				memo(g, [3]any{v, "list", token}, func() *tile.Value {
+					return b.Load(g.listParam(v, groups), b.Add(b.MulI(group, slots), lane), b.LtI(lane, slots), 0)
+				})
+			}
+			g.held(anchors, func() { s.write(g.slotRows(anchors, token, slots, block, need, k)) })
+		})
+	})
+}
+
+// lists are the kernel's rows of chosen experts and of their weights that it computes.
+func (g *gen) lists() []*ir.Value {
+	var out []*ir.Value
+	for _, in := range g.fn.Body {
+		if v := in.Results[0]; (in.Op == ops.TopExperts || in.Op == ops.RouteWeights) && !g.inMemory(v) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// listParam is where a group's list stays until its last instance reads it.
+func (g *gen) listParam(v *ir.Value, groups ir.Size) *tile.Param {
+	d := tile.F32
+	if v.Type.Elem.DType.IsInt() {
+		d = tile.I32
+	}
+	return g.kept(FromWork, g.name(v)+"_lists", d, "the same for each group of instances", []ir.Size{groups, v.Type.Dims[len(v.Type.Dims)-1].Size})
 }
 
 // slotRows are a block of columns of all rows of a token, of those that the rank has.
@@ -209,8 +299,12 @@ func (g *gen) slotRows(anchors []*ir.Instr, token *tile.Value, slots int, block 
 		}
 		g.here[a.Results[0]] = b.And(live, g.has(a, id))
 	}
+	r := g.columnBlock(rows, live, height.Size, block, need, k)
+	for _, a := range anchors { // on their way before weights are computed
+		g.load(a.Results[0], r)
+	}
 	g.slotLists(token, rows)
-	return g.columnBlock(rows, live, height.Size, block, need, k)
+	return r
 }
 
 // slotLists makes weights that are computed here known as a column, one for each slot.

@@ -36,7 +36,7 @@ func (f *flow) exchanges(v *tile.Value, at *tile.Op) bool {
 		return true
 	case c == tile.Full:
 		return true
-	case c == tile.Load && f.plan.writesBetween(f.plan.sites[op].pos, f.plan.sites[at].pos):
+	case c == tile.Load && between(f.plan.effects, f.plan.sites[op].pos, f.plan.sites[at].pos):
 		return false
 	case c == tile.Load, c == tile.Broadcast, c.IsUnary(), c.IsBinary(), c == tile.Where, c == tile.Cast, c == tile.Bitcast:
 		return !slices.ContainsFunc(op.Args, func(a *tile.Value) bool { return !f.exchanges(a, at) })

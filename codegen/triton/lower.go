@@ -180,7 +180,8 @@ func (g *gen) known(key any) bool {
 	return false
 }
 
-// loop is Builder.Loop with a scope.
+// loop is Builder.Loop with a scope. Products are loops even if there is but one round: what a loop carries has one layout,
+// and Triton then computes what leads to it once, not once for each layout that a sum behind it would like.
 func (g *gen) loop(name string, from, to *tile.Value, step int, init []*tile.Value,
 	body func(i *tile.Value, carried []*tile.Value) []*tile.Value) []*tile.Value {
 	return g.b.Loop(name, from, to, step, init, func(i *tile.Value, c []*tile.Value) (out []*tile.Value) {

@@ -122,12 +122,12 @@ func (g *gen) pullRope(in *ir.Instr, r *region) *tile.Value {
 		g.fail("rope of %d columns", r.width.Size)
 	}
 	half := tile.D(r.width.Size / 2)
+	cos, sin := g.angles(in, r, half)
 	x := b.Reshape(g.spread(g.pull(in.Args[0], r), r), r.height, half, tile.D(2))
 	side := b.Row(b.Row(b.Range(tile.D(2))))
 	even := b.EqI(side, 0)
 	re := b.Sum(b.Where(even, x, b.Float(0)), 2).Named("re")
 	im := b.Sum(b.Where(even, b.Float(0), x), 2).Named("im")
-	cos, sin := g.angles(in, r, half)
 	if in.Attrs.Bool("inverse") {
 		sin = b.Neg(sin)
 	}

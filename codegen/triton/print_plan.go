@@ -16,6 +16,7 @@ type plan struct {
 	homes   map[*tile.Value]*tile.Block // where a value comes to be
 	live    map[*tile.Value]bool
 	effects []int // positions of ops that write memory or order it, in the order of the text
+	slow    []int // of ops that a load had better be on its way before
 	users   map[*tile.Value][]user
 	inline  map[*tile.Value]bool
 	vars    map[*tile.Value]*variable
@@ -78,10 +79,16 @@ func (l *plan) number(b *tile.Block, parent *tile.Op, pos int) int {
 			l.homes[v] = b
 		}
 		pos++
+		if op.Code.IsReduction() {
+			l.slow = append(l.slow, s.pos)
+		}
 		switch op.Code {
 		case tile.Store, tile.AtomicAdd, tile.Barrier:
 			l.effects = append(l.effects, s.pos)
+		case tile.Dot:
+			l.slow = append(l.slow, s.pos)
 		case tile.Loop, tile.If:
+			l.slow = append(l.slow, s.pos)
 			pos = l.number(op.Body, op, pos)
 			if op.Else != nil {
 				pos = l.number(op.Else, op, pos)
@@ -232,14 +239,18 @@ func (l *plan) inlines(v *tile.Value) bool {
 	if len(reads) != 1 || reads[0].block != l.homes[v] || reads[0].back {
 		return false
 	}
-	at := l.sites[v.Def].pos
-	return v.Def.Code != tile.Load || !l.writesBetween(at, (reads[0].pos+1)/2)
+	if v.Def.Code != tile.Load {
+		return true
+	}
+	from, to := l.sites[v.Def].pos, (reads[0].pos+1)/2
+	return !between(l.effects, from, to) && !between(l.slow, from, to)
 }
 
-// writesBetween reports whether memory changes behind one position and before another, so that a load cannot move.
-func (l *plan) writesBetween(from, to int) bool {
-	i := sort.SearchInts(l.effects, from+1)
-	return i < len(l.effects) && l.effects[i] < to
+// between reports whether one of the positions lies behind one and before another. If memory changes there, a load cannot
+// move; if all lanes meet there, it would begin late.
+func between(positions []int, from, to int) bool {
+	i := sort.SearchInts(positions, from+1)
+	return i < len(positions) && positions[i] < to
 }
 
 // read is a place where a value is read, seen through the values that are inlined there. Even positions are those

@@ -78,7 +78,9 @@ func (g *gen) product(in *ir.Instr, r *region) product {
 			g.fail("expert_linear of %d rows at once", r.height.Size)
 		}
 		id, here := g.expert(in, r.rows, r.live)
-		p.to = g.b.Where(here, p.to, g.b.Int(0))
+		if !g.known([2]any{"here", id}) {
+			p.to = g.b.Where(here, p.to, g.b.Int(0))
+		}
 		p.base = g.b.MulI(id, columns)
 	}
 	return p
@@ -95,6 +97,15 @@ func (g *gen) has(in *ir.Instr, id *tile.Value) *tile.Value {
 	experts := g.fixed(in.Args[2].Type.Dims[0].Size, "the experts")
 	return g.b.And(g.b.GeI(id, 0), g.b.LtI(id, experts))
 }
+
+// whenHere runs f where the rank has the expert that a row chose.
+func (g *gen) whenHere(in *ir.Instr, row *tile.Value, f, otherwise func()) {
+	id, here := g.expert(in, row, nil)
+	g.when(here, func() { g.assumeHere(id); f() }, otherwise)
+}
+
+// assumeHere notes that the rank has an expert, until the end of the scope.
+func (g *gen) assumeHere(id *tile.Value) { memo(g, [2]any{"here", id}, func() bool { return true }) }
 
 // groupOf is which of n alternating groups the rows belong to, a scalar.
 func (g *gen) groupOf(r *region, n int) *tile.Value {
@@ -352,9 +363,10 @@ func (g *gen) pullSumSlots(in *ir.Instr, r *region) *tile.Value {
 		rows := g.b.Add(g.b.MulI(r.rows, slots), j)
 		if in := y.Def; !g.inMemory(y) && in.Op == ops.ExpertLinear && r.height.Size == 1 {
 			// A slot whose expert the rank does not have costs no more than to find that out.
-			_, here := g.expert(in, rows, nil)
+			id, here := g.expert(in, rows, nil)
 			once := g.b.Where(here, g.b.Int(1), g.b.Int(0))
 			return g.loop("once", g.b.Int(0), once, 1, c, func(_ *tile.Value, c []*tile.Value) []*tile.Value {
+				g.assumeHere(id)
 				return []*tile.Value{g.b.Add(c[0], g.pull(y, g.at(r, rows)))}
 			})
 		}

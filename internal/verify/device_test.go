@@ -2,6 +2,7 @@ package verify
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,15 +27,18 @@ var (
 	deviceTarget   = flag.String("device-target", "h200", "their target")
 	deviceOnly     = flag.String("device-only", "", "only kernels whose names contain this")
 	deviceTokens   = flag.Int("device-tokens", 0, "write the kernels of prefill with so many tokens instead of those of decoding")
+	deviceExperts  = flag.Int("device-experts", 32, "routed experts of all ranks, of which Flash has 256")
+	deviceRank     = flag.Int("device-rank", 0, "the rank; which experts it has decides how much of a kernel's work it does")
 	devicePosition = flag.Int("device-position", 4096, "the position of the decoded token")
 )
 
-// flashModule is Flash for eight ranks with an eighth of its experts, so that a rank's fit a test; all that a kernel sees
-// of an expert has its real size.
-func flashModule(t testing.TB, target targets.Target, policy targets.Policy) *ir.Module {
+// flashModule is Flash for eight ranks with fewer experts, so that a rank's fit a test; all that a kernel sees of an expert
+// has its real size.
+func flashModule(t testing.TB, target targets.Target, policy targets.Policy, experts int) *ir.Module {
 	config, _ := deepseekv4.Config("deepseek-v4-flash")
-	config = strings.Replace(config, `"n_routed_experts": 256`, `"n_routed_experts": 32`, 1)
-	require.Contains(t, config, `"n_routed_experts": 32`)
+	own := fmt.Sprintf(`"n_routed_experts": %d`, experts)
+	config = strings.Replace(config, `"n_routed_experts": 256`, own, 1)
+	require.Contains(t, config, own)
 	name, text := deepseekv4.Source()
 	m, err := frontend.Elaborate(frontend.Source{Name: name, Text: text}, frontend.Source{Name: "config.json", Text: config}, ops.All)
 	require.NoError(t, err)
@@ -51,7 +55,7 @@ func TestDeviceCases(t *testing.T) {
 	require.NoError(t, os.MkdirAll(*deviceOut, 0o755))
 	target, ok := targets.Find(*deviceTarget)
 	require.True(t, ok)
-	m := flashModule(t, target, targets.Policy(*devicePolicy))
+	m := flashModule(t, target, targets.Policy(*devicePolicy), *deviceExperts)
 	var programs []*tile.Program
 	var mutex sync.Mutex
 	t.Run("kernels", func(t *testing.T) {
@@ -70,7 +74,7 @@ func TestDeviceCases(t *testing.T) {
 				for _, p := range k.Programs {
 					tile.Simplify(p)
 				}
-				l, err := Synthesize(m, f, env, 0, 4, Random)
+				l, err := Synthesize(m, f, env, *deviceRank, 4, Random)
 				require.NoError(t, err)
 				diffs, err := WriteDeviceCases(*deviceOut, DeviceLabel(env), k, l, m.Mesh)
 				require.NoError(t, err)
