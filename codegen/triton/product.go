@@ -363,10 +363,9 @@ func (g *gen) pullSumSlots(in *ir.Instr, r *region) *tile.Value {
 		rows := g.b.Add(g.b.MulI(r.rows, slots), j)
 		if in := y.Def; !g.inMemory(y) && in.Op == ops.ExpertLinear && r.height.Size == 1 {
 			// A slot whose expert the rank does not have costs no more than to find that out.
-			id, here := g.expert(in, rows, nil)
+			_, here := g.expert(in, rows, nil)
 			once := g.b.Where(here, g.b.Int(1), g.b.Int(0))
 			return g.loop("once", g.b.Int(0), once, 1, c, func(_ *tile.Value, c []*tile.Value) []*tile.Value {
-				g.assumeHere(id)
 				return []*tile.Value{g.b.Add(c[0], g.pull(y, g.at(r, rows)))}
 			})
 		}
