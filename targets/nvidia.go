@@ -78,6 +78,7 @@ var H100 = Target{
 		Call:         code("cuLaunchKernel", "libtriton_jit, CUDA backend"),
 		FloatScalars: code(true, tritonNV),
 		BytePointers: code(true, tritonNV),
+		Dependent:    vendor(true, "PTX ISA, griddepcontrol: sm_90 and newer; Triton 3.6, language/extra/cuda/gdc.py"),
 	},
 }
 
@@ -169,6 +170,7 @@ var A100 = H100.like("a100",
 		t.Loads.FP8 = code(false, tritonNV+": fp8e4nv only from capability 89 on")
 		t.Ops.Clusters = code(Forbidden, tritonNV+": num_ctas above 1 is refused below capability 90")
 		t.Ops.Descriptors = code(Slow, tritonNV+": rewritten to plain pointers below sm_90")
+		t.Launch.Dependent = vendor(false, "PTX ISA, griddepcontrol: sm_90 and newer")
 		t.Toolchain.Arch = code("80", tritonNV)
 		t.Toolchain.AheadOfTime = code(true, untried)
 	})

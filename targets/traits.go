@@ -212,4 +212,5 @@ type Launch struct {
 	InGraph      Known[Microseconds] // cost of one launch in a captured graph
 	FloatScalars Known[bool]         // fp32 scalars arrive; otherwise they go through memory
 	BytePointers Known[bool]         // pointers to 8-bit types arrive; otherwise they pass as wider integers
+	Dependent    Known[bool]         // a kernel may begin while the one before runs, and wait for it (griddepcontrol)
 }

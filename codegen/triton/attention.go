@@ -258,7 +258,7 @@ func (g *gen) gathered(in *ir.Instr, r *region) (top, total, acc *tile.Value) {
 	b := g.b
 	count := g.size(g.entryBlocks(in))
 	top = memo(g, [3]any{in, "last top", r}, func() *tile.Value { return nil }) // every instance of the group knows it
-	const width = 10 // a window of 128 entries and 512 chosen ones take one round
+	const width = 10                                                            // a window of 128 entries and 512 chosen ones take one round
 	d := g.columns(in.Args[0])
 	start := []*tile.Value{b.Zeros(r.height).Named("total"), b.Zeros(r.height, r.width).Named("acc")}
 	first := b.Mul(r.part, b.Mul(g.size(g.headRows(in)), count))

@@ -33,7 +33,8 @@ type Kernel struct {
 	Grid      string    `json:"grid"`
 	Warps     int       `json:"warps"`
 	Stages    int       `json:"stages"`
-	Bytes     string    `json:"bytes,omitempty"` // that a launch must move at least
+	Dependent bool      `json:"dependent,omitempty"` // to be launched before the launch in front has ended, for which it waits
+	Bytes     string    `json:"bytes,omitempty"`     // that a launch must move at least
 	Flops     string    `json:"flops,omitempty"`
 	Source    string    `json:"source,omitempty"`
 }
@@ -124,7 +125,8 @@ func describeKernel(p *tile.Program) Kernel {
 	k := Kernel{
 		Name: p.Name, File: p.Name + ".py", Of: firstLine(p.Doc), Params: []Param{}, Constants: Constants{},
 		Grid: p.Grid, Warps: p.Launch.Warps, Stages: p.Launch.Stages,
-		Bytes: p.Bytes, Flops: p.Flops, Source: p.Source,
+		Dependent: p.Launch.Dependents != tile.NoDependents,
+		Bytes:     p.Bytes, Flops: p.Flops, Source: p.Source,
 	}
 	for _, q := range p.Params {
 		kind, access := "scalar", tile.Access("")

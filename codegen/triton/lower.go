@@ -67,6 +67,11 @@ func Lower(m *ir.Module, k *ir.Func, t targets.Target) (kernel *Lowered, err err
 		stored: map[*ir.Value]bool{}, here: map[*ir.Value]*tile.Value{},
 		arrived: map[*ir.Instr]bool{}, sums: map[*ir.Instr]bool{}}
 	g.phases()
+	if t.Launch.Dependent.Is(true) {
+		for _, p := range g.kernel.Programs {
+			p.Launch.Dependents = g.kernel.dependents(p)
+		}
+	}
 	return g.kernel, nil
 }
 

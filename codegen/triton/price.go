@@ -32,6 +32,26 @@ func (k *Lowered) price(p *tile.Program) {
 	p.Bytes, p.Flops = bytes.text(known), flops.text(known)
 }
 
+// streamBytes is what a launch moves for one token from which on the next must not begin early: its instances would wait in
+// places that this one's need. Between 6 and 8 MB on an H100, launches that waited early saved half a microsecond each; above, they cost
+// up to two.
+const streamBytes = 8 << 20
+
+// dependents says how launches of a program overlap on a machine with dependent launches.
+func (k *Lowered) dependents(p *tile.Program) tile.Dependents {
+	var bytes sum
+	for _, q := range p.Params {
+		if b, ok := k.Bindings[q.Name]; ok && q.Pointer {
+			k.moves(&bytes, q, b)
+		}
+	}
+	n, ok := bytes.at(ir.Env{"b": 1, "s": 1, "p": 4095, "m": 4096})
+	if k.Func.Mode != ir.Decode || !ok || n >= streamBytes {
+		return tile.LateDependents
+	}
+	return tile.EarlyDependents
+}
+
 // in reports whether an instruction belongs to a program: what the last to arrive computes is the last program's.
 func (k *Lowered) in(in *ir.Instr, p *tile.Program) bool {
 	if len(k.Programs) == 1 {
@@ -231,12 +251,27 @@ func multiplied(sizes []ir.Size) ir.Size {
 
 // sum is a sum of products, in which constants are gathered.
 type sum struct {
-	order []string // the factors that are no constants, as text
-	times map[string]int
+	order    []string // the factors that are no constants, as text
+	times    map[string]int
+	products [][]ir.Size
+}
+
+// at is the sum for sizes, if they are all that it needs.
+func (s *sum) at(env ir.Env) (int, bool) {
+	total := 0
+	for _, factors := range s.products {
+		n, ok := multiplied(factors).Bind(env).IsConst()
+		if !ok {
+			return 0, false
+		}
+		total += n
+	}
+	return total, true
 }
 
 // add adds a product.
 func (s *sum) add(factors ...ir.Size) {
+	s.products = append(s.products, factors)
 	k := 1
 	var text []string
 	var split func(f ir.Size)

@@ -85,6 +85,9 @@ func torchFunction(p *tile.Program) string {
 		newKeyword("num_warps", newAtom(fmt.Sprint(p.Launch.Warps))),
 		newKeyword("num_stages", newAtom(fmt.Sprint(p.Launch.Stages))),
 	}
+	if p.Launch.Dependents != tile.NoDependents {
+		options = append(options, newKeyword("launch_pdl", newAtom("True")))
+	}
 	say(8, newCall(fmt.Sprintf("_%s[(%s,)]", p.Name, grid), append(names, options...)...), "")
 	return strings.Join(lines, "\n") + "\n"
 }

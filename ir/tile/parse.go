@@ -70,6 +70,10 @@ func (p *parser) header() {
 	p.expect("stages")
 	p.expect("=")
 	q.Launch.Stages = p.small("the number of stages")
+	if p.accept("dependents") {
+		p.expect("=")
+		q.Launch.Dependents = Dependents(p.ident("late or early"))
+	}
 	p.end()
 	if p.at("bytes") {
 		q.Bytes = p.fact("bytes")

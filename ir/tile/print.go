@@ -18,7 +18,11 @@ func (p *Program) String() string {
 	w.WriteString("\n")
 	w.columns(p.declarations())
 	w.fact("grid", p.Grid)
-	fmt.Fprintf(w, "launch warps=%d stages=%d\n", p.Launch.Warps, p.Launch.Stages)
+	fmt.Fprintf(w, "launch warps=%d stages=%d", p.Launch.Warps, p.Launch.Stages)
+	if d := p.Launch.Dependents; d != NoDependents {
+		fmt.Fprintf(w, " dependents=%s", d)
+	}
+	w.WriteString("\n")
 	w.fact("bytes", p.Bytes)
 	w.fact("flops", p.Flops)
 	w.WriteString("{\n")

@@ -81,9 +81,20 @@ type Program struct {
 
 // Launch is how a program is started and compiled.
 type Launch struct {
-	Warps  int
-	Stages int
+	Warps      int
+	Stages     int
+	Dependents Dependents
 }
+
+// Dependents is how a launch overlaps with the one before and the one behind, where a machine has dependent launches: a
+// program that may begin early waits for the launch before it, ahead of everything else that it does.
+type Dependents string
+
+const (
+	NoDependents    Dependents = ""      // launches follow each other
+	LateDependents  Dependents = "late"  // the next launch begins as this one ends
+	EarlyDependents Dependents = "early" // the next launch begins, and waits, once the one before this has ended
+)
 
 // Dim is one extent of a tile, with the name of the constant that it is, if any.
 type Dim struct {

@@ -128,6 +128,11 @@ func (v *verifier) program() {
 	if w := p.Launch.Warps; w < 1 || w > maxWarps || w&(w-1) != 0 {
 		v.report(nil, "form1", "%d warps: expected a power of two up to %d", w, maxWarps)
 	}
+	switch d := p.Launch.Dependents; d {
+	case NoDependents, LateDependents, EarlyDependents:
+	default:
+		v.report(nil, "form1", "dependents %q: expected late or early", d)
+	}
 	if p.Launch.Stages < 1 {
 		v.report(nil, "form1", "%d stages: expected at least one", p.Launch.Stages)
 	}

@@ -85,7 +85,7 @@ func TestTextRoundTrips(t *testing.T) {
 	require.Equal(t, "model.flag:12", p.Source)
 	require.Equal(t, []string{"s * BLOCK"}, p.Param("y").Shape)
 	require.Equal(t, "how many are done", p.Param("count").Doc)
-	require.Equal(t, Launch{4, 2}, p.Launch)
+	require.Equal(t, Launch{Warps: 4, Stages: 2}, p.Launch)
 	require.Equal(t, "where the rows are", p.Body.Ops[0].Note)
 }
 

@@ -136,8 +136,12 @@ def measure(torch, triton, case):
                 arguments.append(first.clone() if case.spec["pointers"][p["name"]].get("cold") else first)
         sets.append(arguments)
 
+    options = {"num_warps": case.kernel["warps"], "num_stages": case.kernel["stages"]}
+    if case.kernel.get("dependent"):
+        options["launch_pdl"] = True
+
     def launch(i):
-        kernel[(case.grid,)](*sets[i % copies], num_warps=case.kernel["warps"], num_stages=case.kernel["stages"])
+        kernel[(case.grid,)](*sets[i % copies], **options)
 
     launch(0)  # compiles, and its results are what is checked
     torch.cuda.synchronize()
