@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"flagc/internal/tritoncheck"
+	"flagc/ir/roles"
 	"flagc/runtime/atomicfile"
 )
 
@@ -36,7 +37,7 @@ func openKept(o Options) kept {
 // key is that of a check of a subject: the ops, the programs, the inputs and what the target does with masks.
 func (s *Subject) key(c Check) string {
 	sum := sha256.New()
-	fmt.Fprintln(sum, version, c, s.Module.Mesh, expertAxis(s.Module), s.options(0), s.Cases)
+	fmt.Fprintln(sum, version, c, s.Module.Mesh, roles.ExpertAxis(s.Module), s.options(0), s.Cases)
 	fmt.Fprintln(sum, s.Kernel.Func.Print(s.Module))
 	for _, p := range s.Kernel.Programs {
 		fmt.Fprintln(sum, p)

@@ -2,7 +2,7 @@ package verify
 
 import (
 	"flagc/ir"
-	"flagc/ir/ops"
+	"flagc/ir/roles"
 )
 
 // standardContext is how many tokens the caches of standard cases hold.
@@ -24,25 +24,14 @@ func StandardCases(m *ir.Module, k *ir.Func) []Case {
 	if k.Mode == ir.Decode {
 		return []Case{{env(1, 255, 1), 0, 1, Random}, {env(2, 256, 1), last, 2, edge}}
 	}
-	return []Case{{env(1, 0, manyTokens(k)), 0, 1, Random}, {env(2, 0, 1), last, 2, edge}}
+	return []Case{{env(1, 0, roles.Tokens(k)), 0, 1, Random}, {env(2, 0, 1), last, 2, edge}}
 }
 
 // TextCases are those for Triton's interpreter, which is slow.
 func TextCases(m *ir.Module, k *ir.Func) []Case {
 	list := StandardCases(m, k)[:1]
-	if s := list[0].Env["s"]; k.Mode == ir.Prefill && !uses(k, ops.CompressPool) {
-		list[0].Env["s"] = min(s, 5)
+	if k.Mode == ir.Prefill {
+		list[0].Env["s"] = roles.FewTokens(k)
 	}
 	return list
-}
-
-// manyTokens is how many tokens of a prompt show what a kernel does, at the price of as few as possible.
-func manyTokens(k *ir.Func) int {
-	switch {
-	case uses(k, ops.ExpertLinear):
-		return 3 // a program for each slot: more are more of the same
-	case uses(k, ops.CompressPool), uses(k, ops.RingWrite), uses(k, ops.SparseAttention):
-		return 131
-	}
-	return 33
 }

@@ -14,6 +14,7 @@ import (
 	"flagc/internal/tritoncheck"
 	"flagc/ir"
 	"flagc/ir/ops"
+	"flagc/ir/roles"
 	"flagc/passes"
 	"flagc/targets"
 )
@@ -114,7 +115,7 @@ func (e edges) cases(m *ir.Module, f *ir.Func) []Case {
 	if f.Mode == ir.Prefill {
 		add(1, 0, 1, Random)
 		add(1, 0, 33, Random)
-		if e.every && manyTokens(f) > 100 {
+		if e.every && roles.Tokens(f) > 100 {
 			add(1, 0, 131, Random)
 			add(1, 0, 257, Random)
 		}
@@ -130,7 +131,7 @@ func (e edges) cases(m *ir.Module, f *ir.Func) []Case {
 		}
 	}
 	add(3, 255, 1, Random)
-	if e.tpIsOne() && dependsOnPosition(f) && !uses(f, ops.TopEntries) { // ranking is of quadratic cost
+	if e.tpIsOne() && dependsOnPosition(f) && !roles.Uses(f, ops.TopEntries) { // ranking is of quadratic cost
 		add(1, 65535, 1, Random)
 	}
 	return out

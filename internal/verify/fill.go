@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"flagc/ir"
+	"flagc/ir/roles"
 	"flagc/runtime/formats"
 )
 
@@ -21,36 +22,36 @@ func (s *synthesis) uniform(low, high float64) float64 {
 }
 
 // numbers fills a tensor of numbers, on the grid of its format.
-func (s *synthesis) numbers(t *ir.Tensor, a *ir.Value, r role) error {
+func (s *synthesis) numbers(t *ir.Tensor, a *ir.Value, r roles.Role) error {
 	k := 1
 	if n := len(t.Shape); n > 0 {
 		k = t.Shape[n-1]
 	}
 	switch r {
-	case weightMatrix:
+	case roles.WeightMatrix:
 		s.weights(t, k)
-	case gain:
+	case roles.Gain:
 		s.each(t, func(int) float64 { return 1 + s.normal()/8 })
-	case mixScale:
+	case roles.MixScale:
 		s.each(t, func(int) float64 { return s.uniform(0.5, 1.5) })
-	case mixPost:
+	case roles.MixPost:
 		s.each(t, func(int) float64 { return s.uniform(0, 2) })
-	case mixComb:
+	case roles.MixComb:
 		s.each(t, func(int) float64 { return s.uniform(0, 2) / float64(k) })
-	case bias:
+	case roles.Bias:
 		steps := 1024.0 // sums with scores are exact
 		if s.variation == Duplicates {
 			steps = 4
 		}
 		s.each(t, func(int) float64 { return math.Round(s.normal()*steps) / steps })
-	case positive, expertScores:
+	case roles.Positive, roles.ExpertScores:
 		s.each(t, func(int) float64 { return s.score(s.uniform(0.125, 4.125)) })
-		if r == expertScores {
+		if r == roles.ExpertScores {
 			s.favour(t, k)
 		}
-	case entryScores:
+	case roles.EntryScores:
 		s.each(t, func(int) float64 { return s.score(s.normal()) })
-	case scoreState, valueState:
+	case roles.ScoreState, roles.ValueState:
 		return s.window(t, a, r)
 	default:
 		s.activations(t, k, r)
@@ -68,7 +69,7 @@ func (s *synthesis) score(x float64) float64 {
 
 // favour lets every token choose an expert that the rank has.
 func (s *synthesis) favour(t *ir.Tensor, k int) {
-	d := expertAxis(s.mod)
+	d := roles.ExpertAxis(s.mod)
 	local, ok := d.Size.IsConst()
 	if !ok || local == 0 {
 		return
@@ -90,7 +91,7 @@ func (s *synthesis) each(t *ir.Tensor, f func(i int) float64) {
 const scaleBlock = 32
 
 // activations are random numbers of magnitude 1 or what the variation makes of them.
-func (s *synthesis) activations(t *ir.Tensor, k int, r role) {
+func (s *synthesis) activations(t *ir.Tensor, k int, r roles.Role) {
 	rows := len(t.F) / max(k, 1)
 	for row := range rows {
 		for from := 0; from < k; from += scaleBlock {
@@ -109,27 +110,27 @@ func (s *synthesis) activations(t *ir.Tensor, k int, r role) {
 
 // amplitude is how large the numbers of a block are. Those that products make the argument of an exponential
 // function stay equal, as norms leave them.
-func (s *synthesis) amplitude(r role) float64 {
-	if r != activation {
+func (s *synthesis) amplitude(r roles.Role) float64 {
+	if r != roles.Activation {
 		return 1
 	}
 	return math.Ldexp(1, s.rand.IntN(4)-2)
 }
 
 // vary makes a number of magnitude 1 one of the variation.
-func (s *synthesis) vary(x float64, r role) float64 {
+func (s *synthesis) vary(x float64, r roles.Role) float64 {
 	switch s.variation {
 	case Subnormal:
 		return math.Ldexp(x, -130) // bf16's least normal number is 2^-126
 	case Powers:
 		return math.Copysign(math.Ldexp(1, s.rand.IntN(9)-5), x)
 	case Large:
-		if r == activation {
+		if r == roles.Activation {
 			return x * 256
 		}
 		return x * 4 // the exponent of what it is the logarithm of
 	}
-	if r == activation && s.rand.IntN(16) == 0 { // far below its neighbours: a subnormal code of e4m3
+	if r == roles.Activation && s.rand.IntN(16) == 0 { // far below its neighbours: a subnormal code of e4m3
 		return math.Ldexp(x, -8-s.rand.IntN(10))
 	}
 	return x
@@ -207,8 +208,8 @@ func (s *synthesis) quantised(t *ir.Tensor, k int) {
 
 // window fills a state of compress_pool with what p tokens have left: rows that no token has reached hold 0, and -∞
 // as scores.
-func (s *synthesis) window(t *ir.Tensor, a *ir.Value, r role) error {
-	pool := useAs(s.fn, a, r)
+func (s *synthesis) window(t *ir.Tensor, a *ir.Value, r roles.Role) error {
+	pool := roles.UseAs(s.fn, a, r)
 	ratio, p, k := pool.Attrs.Int("ratio"), s.env["p"], t.Shape[2]
 	for row := range t.Shape[0] * t.Shape[1] {
 		place, reached := row%t.Shape[1], false
@@ -221,7 +222,7 @@ func (s *synthesis) window(t *ir.Tensor, a *ir.Value, r role) error {
 		for i := row * k; i < (row+1)*k; i++ {
 			if reached {
 				t.F[i] = float64(float32(s.normal()))
-			} else if r == scoreState {
+			} else if r == roles.ScoreState {
 				t.F[i] = math.Inf(-1)
 			}
 		}
@@ -230,10 +231,10 @@ func (s *synthesis) window(t *ir.Tensor, a *ir.Value, r role) error {
 }
 
 // indices fills a tensor of integers.
-func (s *synthesis) indices(t *ir.Tensor, a *ir.Value, r role) error {
+func (s *synthesis) indices(t *ir.Tensor, a *ir.Value, r roles.Role) error {
 	switch r {
-	case tokenIDs:
-		use := useAs(s.fn, a, r)
+	case roles.TokenIDs:
+		use := roles.UseAs(s.fn, a, r)
 		v, _ := use.Args[1].Type.Dims[0].Whole().Size.IsConst()
 		for i := range t.I {
 			t.I[i] = int32(s.rand.IntN(v))
@@ -241,10 +242,10 @@ func (s *synthesis) indices(t *ir.Tensor, a *ir.Value, r role) error {
 		if len(t.I) > 2 {
 			t.I[0], t.I[1] = 0, int32(v-1)
 		}
-	case expertIDs, expertTable:
+	case roles.ExpertIDs, roles.ExpertTable:
 		return s.experts(t)
-	case entryList:
-		shape, err := useAs(s.fn, a, r).Args[1].Type.Shape(s.env)
+	case roles.EntryList:
+		shape, err := roles.UseAs(s.fn, a, r).Args[1].Type.Shape(s.env)
 		if err != nil {
 			return err
 		}
@@ -257,7 +258,7 @@ func (s *synthesis) indices(t *ir.Tensor, a *ir.Value, r role) error {
 
 // experts chooses distinct ones in every row, of all ranks; with duplicates the first one twice.
 func (s *synthesis) experts(t *ir.Tensor) error {
-	d := expertAxis(s.mod)
+	d := roles.ExpertAxis(s.mod)
 	n, _ := d.Whole().Size.IsConst()
 	local, _ := d.Size.IsConst()
 	k := t.Shape[1]

@@ -7,6 +7,7 @@ import (
 	"flagc/codegen/triton"
 	"flagc/ir"
 	"flagc/ir/ops"
+	"flagc/ir/roles"
 	"flagc/ir/tile"
 )
 
@@ -55,7 +56,7 @@ func compare(k *triton.Lowered, want, got []*ir.Tensor) []Difference {
 
 // difference compares the elements of one result.
 func difference(v *ir.Value, want, got *ir.Tensor) Difference {
-	d := Difference{Result: v.Ref(), Total: want.Len(), Coarse: mantissa(v) < 8}
+	d := Difference{Result: v.Ref(), Total: want.Len(), Coarse: roles.Digits(v) < 8}
 	if got.Len() != d.Total {
 		d.Unequal, d.Beyond = d.Total, d.Total
 		d.Where = fmt.Sprintf("%d elements left, %d expected", got.Len(), d.Total)
@@ -89,7 +90,7 @@ func difference(v *ir.Value, want, got *ir.Tensor) Difference {
 		}
 		relative := math.Sqrt(far / math.Max(norm, 1e-30))
 		d.Relative = math.Max(d.Relative, relative)
-		if relative <= probability && attends(v) {
+		if relative <= probability && roles.Attends(v) {
 			d.Excused = max(d.Excused, d.Unequal-before)
 		}
 	}
@@ -129,20 +130,12 @@ const probability = 1.0 / 256
 // mean square.
 func flip(v *ir.Value) float64 {
 	switch {
-	case attends(v):
+	case roles.Attends(v):
 		return 4 * probability
 	case v.Def != nil && v.Def.Op == ops.SwiGLU:
 		return gated
 	}
 	return flipped
-}
-
-// attends reports whether a value is what attention yields, possibly rotated.
-func attends(v *ir.Value) bool {
-	for v.Def != nil && (v.Def.Op == ops.Rope || v.Def.Op == ops.ViewAs) {
-		v = v.Def.Args[0]
-	}
-	return v.Def != nil && v.Def.Op == ops.SparseAttention
 }
 
 // subnormalStep is the exponent of the distance between the subnormal numbers of bf16.
@@ -154,20 +147,6 @@ const gated = 1.0 / 16
 
 // leastNormal is the least number that float32 has with all digits; machines may take those below for 0.
 const leastNormal = 0x1p-126
-
-// mantissa is how many bits of a value's grid are significant, the leading one included.
-func mantissa(v *ir.Value) int {
-	for v.Def != nil && v.Def.Op == ops.ViewAs {
-		v = v.Def.Args[0]
-	}
-	switch {
-	case v.Def != nil && v.Def.Op == ops.FP4QuantSim:
-		return 2
-	case v.Def != nil && v.Def.Op == ops.ActQuantSim, v.Type.Elem.IsQuantised():
-		return 4
-	}
-	return 8
-}
 
 // judge says whether a number is what it should be, and whether it is near: a unit or two in the last place of what is
 // stored as bf16 or as codes, or within what sums in float32 are off.
@@ -184,7 +163,7 @@ func judge(v *ir.Value, got, want, rms float64) (equal, near bool) {
 		size := math.Max(rms, math.Abs(want))
 		return e <= float32Steps*size+leastNormal, e <= flip(v)*size+leastNormal
 	}
-	bits := mantissa(v)
+	bits := roles.Digits(v)
 	_, exponent := math.Frexp(math.Max(math.Abs(got), math.Abs(want)))
 	ulp := math.Ldexp(1, max(exponent-bits, subnormalStep))
 	return false, e <= places*ulp || e <= flip(v)*rms

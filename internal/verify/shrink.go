@@ -3,6 +3,7 @@ package verify
 import (
 	"flagc/ir"
 	"flagc/ir/ops"
+	"flagc/ir/roles"
 )
 
 // Shrink copies a module's kernels with at most so many experts and words on one rank, so that weights of real models
@@ -12,7 +13,7 @@ func Shrink(m *ir.Module, experts, words int) *ir.Module {
 	c := m.Clone()
 	c.Params, c.Funcs, c.Memory = nil, nil, nil
 	for _, k := range c.Kernels {
-		if uses(k, ops.HashExperts) && !uses(k, ops.ExpertLinear) {
+		if roles.Uses(k, ops.HashExperts) && !roles.Uses(k, ops.ExpertLinear) {
 			continue
 		}
 		for _, in := range k.Body {
@@ -47,16 +48,6 @@ func isVocabulary(m *ir.Module, d ir.Dim) bool {
 			if in.Op == ops.Embedding && in.Args[1].Type.Dims[0].Name == d.Name {
 				return true
 			}
-		}
-	}
-	return false
-}
-
-// uses reports whether a kernel has an op.
-func uses(k *ir.Func, op *ir.Op) bool {
-	for _, in := range k.Body {
-		if in.Op == op {
-			return true
 		}
 	}
 	return false

@@ -7,7 +7,7 @@ import (
 
 	"flagc/ir"
 	"flagc/ir/eval"
-	"flagc/ir/ops"
+	"flagc/ir/roles"
 )
 
 // The variations of synthetic inputs. Random is what a model has; the others are its edges.
@@ -27,20 +27,20 @@ var Variations = []string{Random, OnlyNone, Duplicates, Zeros, Subnormal, Powers
 // Concerns reports whether a variation changes the inputs of a kernel.
 func Concerns(k *ir.Func, variation string) bool {
 	for _, a := range k.Args {
-		r := roleOf(k, a)
+		r := roles.Of(k, a)
 		switch variation {
 		case Random:
 			return true
 		case OnlyNone:
-			if r == entryList {
+			if r == roles.EntryList {
 				return true
 			}
 		case Duplicates:
-			if r == entryList || r == expertIDs || r == expertTable || r == entryScores || r == expertScores {
+			if r == roles.EntryList || r == roles.ExpertIDs || r == roles.ExpertTable || r == roles.EntryScores || r == roles.ExpertScores {
 				return true
 			}
 		default:
-			if r.isActivation() {
+			if r.IsActivation() {
 				return true
 			}
 		}
@@ -93,7 +93,7 @@ func (s *synthesis) tensor(a *ir.Value) (*ir.Tensor, error) {
 		return nil, err
 	}
 	t := ir.NewTensor(a.Type.Elem, shape)
-	role := roleOf(s.fn, a)
+	role := roles.Of(s.fn, a)
 	if t.I != nil {
 		return t, s.indices(t, a, role)
 	}
@@ -105,11 +105,11 @@ func (s *synthesis) tensor(a *ir.Value) (*ir.Tensor, error) {
 func (s *synthesis) clearForeign(args []*ir.Tensor) {
 	var chosen *ir.Tensor
 	for i, a := range s.fn.Args {
-		if roleOf(s.fn, a) == expertIDs {
+		if roles.Of(s.fn, a) == roles.ExpertIDs {
 			chosen = args[i]
 		}
 	}
-	d := expertAxis(s.mod)
+	d := roles.ExpertAxis(s.mod)
 	if chosen == nil || d.Split == 0 {
 		return
 	}
@@ -126,16 +126,4 @@ func (s *synthesis) clearForeign(args []*ir.Tensor) {
 			}
 		}
 	}
-}
-
-// expertAxis is the axis of a module's experts, with its part on one rank; of size 0 without experts.
-func expertAxis(m *ir.Module) ir.Dim {
-	for _, k := range m.Kernels {
-		for _, in := range k.Body {
-			if in.Op == ops.ExpertLinear {
-				return in.Args[len(in.Args)-1].Type.Dims[0]
-			}
-		}
-	}
-	return ir.Dim{}
 }
