@@ -263,8 +263,8 @@ func (o *Op) Complete(given Attrs) (Attrs, error) {
 	return out, nil
 }
 
-// isDefault reports whether an attribute has the value that it would have if it were left out.
-func (o *Op) isDefault(a Attr) bool {
+// IsDefault reports whether an attribute has the value that it would have if it were left out.
+func (o *Op) IsDefault(a Attr) bool {
 	d := o.Attr(a.Name)
 	if d == nil || d.Default == nil {
 		return false

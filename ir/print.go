@@ -189,7 +189,7 @@ func (in *Instr) head(dim func(Dim) string) string {
 	}
 	var parts []string
 	for _, a := range in.Attrs {
-		if in.Op == nil || !in.Op.isDefault(a) {
+		if in.Op == nil || !in.Op.IsDefault(a) {
 			parts = append(parts, a.Name+"="+formatAttr(a.Value, dim))
 		}
 	}

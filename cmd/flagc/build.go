@@ -28,7 +28,7 @@ func (a *app) build() *cobra.Command {
 		Short: "Compile a model for a target",
 		Long: `Writes a build: build.json (what was built from what), ir/ (the IR after every stage), host/ (a Go program that
 needs nothing but the Go toolchain), weights.json (where every tensor of every rank comes from), and for an accelerator
-kernels/ (a Triton file for each program, kernels.json, torch_ops.py) with the same programs as tile text in ir/kernels.
+kernels/ (a Triton file for each program, kernels.json, torch_ops.py with its tests) with the same programs as tile text in ir/kernels.
 A kernel that cannot be generated, or that breaks a rule of the target, fails the build: nothing runs in its place.
 Two builds of the same input are byte-identical. An earlier build at DIR is replaced as a whole; any other folder is
 left alone.`,

@@ -17,6 +17,8 @@ type Build struct {
 	Kernels  []*Lowered  // in the order of the module
 	Warnings []Violation // what is right, but slow or not proved there
 	Broken   []Violation // rules that programs break: the reasons why there is an error
+
+	mod *ir.Module
 }
 
 // NewBuild lowers every kernel of a module, simplifies its programs, makes of them what the target needs and holds
@@ -27,7 +29,7 @@ func NewBuild(m *ir.Module, t targets.Target) (*Build, error) {
 	if m.Memory == nil {
 		return nil, fmt.Errorf("kernels of %s need a memory plan, which says how large their sizes grow: run plan-memory first", m.Name)
 	}
-	b := &Build{Target: t}
+	b := &Build{Target: t, mod: m}
 	names := newNames()
 	var broken failures
 	for _, f := range m.Kernels {
@@ -154,7 +156,11 @@ func (k *Lowered) Largest(plan ir.Memory) map[string]int {
 type names struct{ taken map[string]bool }
 
 func newNames() *names {
-	return &names{map[string]bool{strings.TrimSuffix(TorchFile, ".py"): true}}
+	n := &names{map[string]bool{}}
+	for _, file := range ownFiles() {
+		n.taken[strings.TrimSuffix(file, ".py")] = true
+	}
+	return n
 }
 
 // unique is the name itself or, if that is taken, the name with the first letter behind it that is free.

@@ -75,7 +75,7 @@ func requireComplete(t *testing.T, m *ir.Module, b *Build) {
 	require.Len(t, b.Kernels, len(m.Kernels))
 	files, err := b.Files()
 	require.NoError(t, err)
-	require.Len(t, files, len(b.Programs())+2)
+	require.Len(t, files, len(b.Programs())+1+len(ownFiles()))
 	for _, k := range b.Kernels {
 		require.NotEmpty(t, k.Programs)
 		for _, p := range k.Programs {
@@ -142,6 +142,7 @@ func TestNamesAreKeptApart(t *testing.T) {
 	require.Equal(t, "a_decode_b", n.unique("a_decode"))
 	require.Equal(t, "A_decode_c", n.unique("A_decode"), "files of equal names but for their case are one on some systems")
 	require.Equal(t, "torch_ops_b", n.unique("torch_ops"))
+	require.Equal(t, "conftest_b", n.unique("conftest"), "a file that is written beside")
 	require.Equal(t, []string{"b", "z", "bb", "bz", "cb"}, []string{letters(0), letters(24), letters(25), letters(49), letters(50)})
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sort"
 
 	"flagc/ir/tile"
@@ -97,8 +98,8 @@ func filesOf(target, tritonVersion string, programs []*tile.Program, describe fu
 		if files[k.File] != nil {
 			return nil, fmt.Errorf("two kernels are called %s: give each specialisation a name of its own", p.Name)
 		}
-		if k.File == TorchFile {
-			return nil, fmt.Errorf("a kernel cannot be called %s: that is the module that calls them", p.Name)
+		if slices.Contains(ownFiles(), k.File) {
+			return nil, fmt.Errorf("a kernel cannot be called %s: a file of that name calls or tests kernels", p.Name)
 		}
 		files[k.File] = Print(p)
 		manifest.Kernels = append(manifest.Kernels, k)

@@ -98,7 +98,11 @@ func (b *Build) Files() (map[string][]byte, error) {
 			of[p] = k.describe(p, i)
 		}
 	}
-	return filesOf(b.Target.Name, b.Target.Toolchain.Triton.Or(""), b.Programs(), func(p *tile.Program) Kernel { return of[p] })
+	files, err := filesOf(b.Target.Name, b.Target.Toolchain.Triton.Or(""), b.Programs(), func(p *tile.Program) Kernel { return of[p] })
+	if err != nil {
+		return nil, err
+	}
+	return files, b.addTests(files)
 }
 
 // describe is what kernels.json says of one of the kernel's programs.

@@ -7,20 +7,45 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+
+	"flagc/codegen/triton/py"
 )
 
 //go:embed py
 var scripts embed.FS
 
+// scriptFiles lists the scripts by name: those of this package, and the repair of the interpreter, which builds have as
+// well.
+func scriptFiles() (map[string][]byte, error) {
+	names, err := fs.Glob(scripts, "py/*")
+	if err != nil {
+		return nil, err
+	}
+	texts := map[string][]byte{}
+	for _, name := range names {
+		if texts[path.Base(name)], err = scripts.ReadFile(name); err != nil {
+			return nil, err
+		}
+	}
+	if texts[py.Numerics], err = py.Files.ReadFile(py.Numerics); err != nil {
+		return nil, err
+	}
+	return texts, nil
+}
+
 // environment is a virtual environment made from pinned requirements.
 type environment struct {
 	tool, checks string   // for Unavailable
-	requirements string   // file in py/
+	requirements []string // files in py/
 	pythons      []string // names to look for on PATH, best first
 	probe        string   // Python code that fails when the environment is unusable
 
@@ -32,12 +57,17 @@ type environment struct {
 var (
 	tritonEnv = environment{
 		tool: "Triton", checks: "Triton's interpreter and ahead-of-time compilation",
-		requirements: "requirements-triton.txt", pythons: []string{"python3.11", "python3.12", "python3.13", "python3"},
+		requirements: []string{"requirements-triton.txt"}, pythons: []string{"python3.11", "python3.12", "python3.13", "python3"},
 		probe: "import numpy, triton",
+	}
+	torchEnv = environment{
+		tool: "PyTorch", checks: "kernels against formulas in torch",
+		requirements: []string{"requirements-triton.txt", "requirements-torch.txt"}, pythons: tritonEnv.pythons,
+		probe: "import numpy, pytest, torch, triton",
 	}
 	ascendEnv = environment{
 		tool: "triton-ascend", checks: "lowering for Ascend",
-		requirements: "requirements-ascend.txt", pythons: []string{"python3.11", "python3"},
+		requirements: []string{"requirements-ascend.txt"}, pythons: []string{"python3.11", "python3"},
 		probe: "import numpy, pybind11, triton.backends.ascend",
 	}
 )
@@ -73,9 +103,13 @@ func (e *environment) find(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	pins, err := scripts.ReadFile("py/" + e.requirements)
-	if err != nil {
-		return "", err
+	var pins []byte
+	for _, name := range e.requirements {
+		text, err := scripts.ReadFile("py/" + name)
+		if err != nil {
+			return "", err
+		}
+		pins = append(pins, text...)
 	}
 	root, err := cacheDir("venvs")
 	if err != nil {
@@ -165,19 +199,13 @@ func tail(s string, n int) string {
 
 // scriptDir writes the embedded Python into a folder named by its content and returns the folder.
 var scriptDir = sync.OnceValues(func() (string, error) {
-	names, err := scripts.ReadDir("py")
+	texts, err := scriptFiles()
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.New()
-	texts := map[string][]byte{}
-	for _, entry := range names {
-		text, err := scripts.ReadFile("py/" + entry.Name())
-		if err != nil {
-			return "", err
-		}
-		texts[entry.Name()] = text
-		fmt.Fprintf(sum, "%s %d\n%s", entry.Name(), len(text), text)
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		fmt.Fprintf(sum, "%s %d\n%s", name, len(texts[name]), texts[name])
 	}
 	root, err := cacheDir("scripts")
 	if err != nil {

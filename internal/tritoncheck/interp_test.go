@@ -345,7 +345,7 @@ func TestInterpretStopsAKernelThatWaits(t *testing.T) {
 
 func TestWithoutPython(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	e := environment{tool: "Triton", checks: "everything", requirements: "requirements-triton.txt", pythons: []string{"python3"}}
+	e := environment{tool: "Triton", checks: "everything", requirements: []string{"requirements-triton.txt"}, pythons: []string{"python3"}}
 	_, err := e.interpreter(t.Context())
 	require.EqualError(t, err, "everything: no Triton on this machine: none of python3 on PATH is a Python 3.11 or newer with venv")
 	cell := CellOf(fmt.Errorf("kernel k: %w", err))

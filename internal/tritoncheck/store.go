@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"flagc/runtime/atomicfile"
 )
@@ -21,7 +22,7 @@ func newStore(name string) (store, error) {
 // keyOf is the content key of a question: the parts, the script that answers it and the releases it uses.
 func keyOf(env *environment, script string, parts ...any) (string, error) {
 	sum := sha256.New()
-	for _, name := range []string{env.requirements, script, "kernels.py"} {
+	for _, name := range slices.Concat(env.requirements, []string{script, "kernels.py"}) {
 		text, err := scripts.ReadFile("py/" + name)
 		if err != nil {
 			return "", err

@@ -89,12 +89,7 @@ func startWorker(python, script string) (*worker, error) {
 		return nil, err
 	}
 	w := &worker{cmd: exec.Command(python, filepath.Join(dir, script))}
-	// What a user has set for Triton or for another Python must not change results. No byte code is written
-	// beside the scripts, whose folder may be in use.
-	w.cmd.Env = slices.DeleteFunc(os.Environ(), func(s string) bool {
-		return strings.HasPrefix(s, "TRITON_") || strings.HasPrefix(s, "PYTHON")
-	})
-	w.cmd.Env = append(w.cmd.Env, "PYTHONDONTWRITEBYTECODE=1")
+	w.cmd.Env = plainEnv()
 	w.cmd.Stderr = &w.said
 	w.cmd.WaitDelay = time.Second
 	if w.stdin, err = w.cmd.StdinPipe(); err != nil {
@@ -109,6 +104,15 @@ func startWorker(python, script string) (*worker, error) {
 		return nil, err
 	}
 	return w, nil
+}
+
+// plainEnv is the environment without what a user has set for Triton or for another Python, which must not change
+// results. No byte code is written beside scripts, whose folder may be in use.
+func plainEnv() []string {
+	env := slices.DeleteFunc(os.Environ(), func(s string) bool {
+		return strings.HasPrefix(s, "TRITON_") || strings.HasPrefix(s, "PYTHON") || strings.HasPrefix(s, "PYTEST")
+	})
+	return append(env, "PYTHONDONTWRITEBYTECODE=1")
 }
 
 // ask sends a request with bytes and reads the answer; outputs, called then, says which bytes follow it. After an

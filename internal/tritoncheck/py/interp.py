@@ -22,7 +22,6 @@ import linecache
 import sys
 import threading
 import time
-import types
 
 import numpy as np
 import triton.language as tl
@@ -193,17 +192,9 @@ def place(error, path):
     return line, root
 
 
-def interpret_everywhere():
-    """Put the interpreter behind triton.language for good. Triton does so anew in every launch and in every call
-    of a function such as tl.sum, which takes far longer than the call; this process does nothing else."""
-    home = types.FunctionType(compile("", "home", "exec"), {"tl": tl, "core": tl.core})
-    ti._patch_lang(home)
-    ti.InterpretedFunction.__call__ = lambda self, *args, **kwargs: self.rewrite()(*args, **kwargs)
-
-
 def main():
     numerics.repair()
-    interpret_everywhere()
+    numerics.interpret_everywhere()
     memory.install(lambda: current_memory, lambda: schedule.give_way())
     # What a kernel prints must not end up between the answers.
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
