@@ -21,7 +21,7 @@
 //	[kern1]  a kernel holds ops alone, on its arguments and on each other; what it yields is computed in it
 //	[kern2]  a kernel is built round instructions of its own
 //	[kern3]  a launch names a kernel of the module and of its function's mode, and fits its arguments and results
-//	[kern4]  every kernel is launched, and has a name of its own
+//	[kern4]  every kernel is launched or offered to callers, and has a name of its own
 //	[kern5]  a state that a kernel updates enters it as a state and leaves it as a result
 //	[mem1]   in a planned module every value that needs room has a place in the region where it belongs, on the grid of
 //	         alignment; nothing else has one

@@ -16,7 +16,7 @@ type Expr struct {
 
 // ExprFuncs are the functions that a body may call, with their numbers of arguments.
 var ExprFuncs = map[string]int{
-	"exp": 1, "sqrt": 1, "sigmoid": 1, "silu": 1, "softplus": 1, "relu": 1, "min": 2, "max": 2, "clamp": 3,
+	"exp": 1, "log": 1, "sqrt": 1, "sigmoid": 1, "silu": 1, "softplus": 1, "relu": 1, "min": 2, "max": 2, "clamp": 3,
 }
 
 // ParseExpr reads a body over the given names.
@@ -142,6 +142,7 @@ func compileNode(op string, args []func([]float64) float64) func([]float64) floa
 var unary = map[string]func(float64) float64{
 	"neg":     func(v float64) float64 { return -v },
 	"exp":     math.Exp,
+	"log":     math.Log,
 	"sqrt":    math.Sqrt,
 	"sigmoid": func(v float64) float64 { return 1 / (1 + math.Exp(-v)) },
 	"silu":    func(v float64) float64 { return v / (1 + math.Exp(-v)) },

@@ -106,6 +106,9 @@ func (p *printer) kernel(f *Func) {
 	if f.Tail != nil {
 		p.WriteString(" tail " + firstRefs(f.Tail))
 	}
+	if f.Offered {
+		p.WriteString(" offered")
+	}
 	p.WriteString(" {\n")
 	p.body(f)
 	p.WriteString("}\n")

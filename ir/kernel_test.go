@@ -49,6 +49,17 @@ func TestKernelsReadBackAndInline(t *testing.T) {
 	require.Equal(t, m.String(), m.Clone().String())
 	require.Equal(t, map[int]int{0: 0}, m.Kernels[1].Replaces())
 
+	offered := strings.Replace(cut, "func block.decode", `kernel norm.decode(%x: bf16[b, s, D], $norm: bf16[D]) -> (bf16[b, s, D]) anchor %y offered {
+  %y = rms_norm %x, $norm {eps=1e-06} : bf16[b, s, D] @3
+  return %y
+}
+
+func block.decode`, 1)
+	with, err := ir.ParseModule(offered, "cut.ir", ops.All)
+	require.NoError(t, err)
+	require.NoError(t, with.Verify(), "callers may launch what no function does")
+	require.Contains(t, with.Clone().String(), offered[strings.Index(offered, "kernel norm"):strings.Index(offered, "func block")])
+
 	before := m.String()
 	inlined := m.Inline()
 	require.NoError(t, inlined.Verify())

@@ -156,6 +156,8 @@ type Func struct {
 	// arrive computes for all; nil in other functions. A kernel has no parameter set: weights and states are
 	// arguments.
 	Anchors, Tail []*Instr
+	// Offered says of a kernel that no function launches it: whoever calls the module's functions may.
+	Offered bool
 }
 
 // Update says with which value a state leaves the function.

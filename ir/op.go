@@ -45,6 +45,7 @@ type Op struct {
 	Sum   string // axes that are summed when split: the result is partial then
 	Zeros bool   // zeros in the first operand are zeros in the result
 	Whole string // axes that must not be split
+	Parts string // axes that no result has and that may be split: each rank yields what its own part gives
 	// Flops is the number of floating-point operations over the axes of Sig, such as "2*b*s*n*k".
 	Flops string
 

@@ -30,6 +30,7 @@ func (p *parser) kernel() {
 	if p.accept("tail") {
 		tail = p.resultNames()
 	}
+	k.Offered = p.accept("offered")
 	p.expect("{")
 	for p.err == nil && p.lex.tok.text != "return" {
 		p.instr()

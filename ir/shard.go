@@ -11,7 +11,8 @@ import (
 //
 //   - a split axis that a result keeps stays split there, unless the op needs it whole;
 //   - a split axis that no result keeps must be one over which the op sums; the result is partial. Where values
-//     of an operand index that axis, each element of the result comes from one rank;
+//     of an operand index that axis, each element of the result comes from one rank. Or else it is one of whose parts
+//     the op's rule says what each rank yields;
 //   - an operand that is itself partial is taken by collectives and views, and one of single elements by ops that
 //     keep zeros.
 func (f *Inference) sharding() error {
@@ -29,6 +30,7 @@ func (f *Inference) sharding() error {
 			case f.Op.NeedsWhole(letter):
 				return f.Errorf(f.by[letter], "%s needs axis %s (%s) whole, but it is split into %d", f.Op.Name, letter, d.Name, d.Split)
 			case f.Op.sig.keeps(letter), f.Op.Class == View && f.Op.sig.many(letter): // a view's own rule looks at its axes
+			case slices.Contains(strings.Fields(f.Op.Parts), letter):
 			case !f.Op.Sums(letter):
 				return f.Errorf(f.by[letter], "%s neither keeps axis %s (%s) nor sums over it, and it is split into %d",
 					f.Op.Name, letter, d.Name, d.Split)

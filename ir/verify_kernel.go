@@ -139,7 +139,7 @@ func (v *verifier) launched() {
 		}
 	}
 	for _, k := range v.mod.Kernels {
-		if !used[k] {
+		if !used[k] && !k.Offered {
 			v.report(nil, "kern4", "kernel %s is launched nowhere", k.FullName())
 		}
 		if names[k.FullName()] {

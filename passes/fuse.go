@@ -12,7 +12,7 @@ import (
 // level, any other stands a level higher (see parts). What is on one level is one launch, so that there are as few as
 // the longest chain of results that a whole grid must have finished. Equal kernels are one.
 //
-// A module with kernels is left as it is.
+// A device also gets kernels that choose tokens from logits. A module with kernels is left as it is.
 func fuse(m *ir.Module, opts Options) error {
 	if len(m.Kernels) > 0 {
 		return nil
@@ -24,7 +24,12 @@ func fuse(m *ir.Module, opts Options) error {
 		o.function(s)
 	}
 	m.Kernels = o.kernels
-	return nil
+	if opts.Target.Host.Executes {
+		return nil // its program chooses tokens itself
+	}
+	extra, err := samplers(m)
+	m.Kernels = append(m.Kernels, extra...)
+	return err
 }
 
 // ErrFused refuses a module with kernels to a pass that would rewrite the ops in them.

@@ -48,6 +48,9 @@ func TestRandomGraphs(t *testing.T) {
 		return // too few to have everything
 	}
 	for _, op := range ops.All.All() {
+		if op == ops.Argmax || op == ops.Pick || op == ops.Perturb {
+			continue // of kernels that fuse offers to callers
+		}
 		require.NotZero(t, tally["op "+op.Name], "no random graph has %s in the end", op.Name)
 	}
 	for _, p := range passes.Pipeline {

@@ -141,6 +141,9 @@ func perCall(launched map[string]int) string {
 			}
 		}
 	}
+	if len(out) == 0 {
+		return "-" // for whoever wants it
+	}
 	return strings.Join(out, ", ")
 }
 

@@ -90,7 +90,7 @@ func (e *emitter) pointwise(x *ir.Expr, elements map[string]expr) expr {
 		return expr{code: jen.Op("-").Add(args[0].within(primary)), strength: unary}
 	case "+", "-", "*", "/":
 		return args[0].op(x.Op, args[1])
-	case "exp", "sqrt":
+	case "exp", "log", "sqrt":
 		return apply(jen.Qual("math", strings.ToUpper(x.Op[:1])+x.Op[1:]), args...)
 	case "relu":
 		return apply(jen.Id("max"), args[0], number(0))

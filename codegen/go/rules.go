@@ -143,6 +143,13 @@ var rules = map[*ir.Op]*rule{
 			e.axis(0, 0), e.axis(0, 1), e.axis(0, 2), e.axis(0, 3), e.axis(2, 2), e.attr("scale"))
 	}},
 
+	ops.Argmax: {emit: func(e *emitter, in *ir.Instr) {
+		e.function("ArgmaxRows", e.out(0), e.out(1), e.arg(0), e.axis(0, 1))
+	}},
+	ops.Pick: {emit: func(e *emitter, in *ir.Instr) {
+		e.function("Pick", e.out(0), e.arg(0), e.arg(1), e.axis(0, 1), e.attr("part"))
+	}},
+
 	ops.AllReduce: {over: []int{0}, emit: func(e *emitter, in *ir.Instr) {
 		if in.Args[0].Type.Partial == ir.PartialOne {
 			e.meet("AllReduceOne", e.out(0), e.arg(0))

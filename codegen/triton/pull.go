@@ -262,6 +262,8 @@ func (g *gen) expression(e *ir.Expr, args map[string]*tile.Value, attrs ir.Attrs
 		return b.Neg(x[0])
 	case "exp":
 		return b.Exp(x[0])
+	case "log":
+		return b.Log(x[0])
 	case "sqrt":
 		return b.Sqrt(x[0])
 	case "sigmoid":

@@ -23,6 +23,7 @@ var makers = map[roles.Role]string{
 	roles.Positive: "positive", roles.MixScale: "mix_scale", roles.MixPost: "mix_post", roles.MixComb: "mix_comb",
 	roles.ExpertScores: "expert_scores", roles.TokenIDs: "token_ids", roles.ExpertIDs: "expert_ids",
 	roles.ExpertTable: "expert_ids", roles.EntryList: "entries",
+	roles.Candidates: "places",
 }
 
 // defaultTypes are the formats that these functions make where nothing else is said, as kernels store them.
@@ -86,6 +87,8 @@ func (t *launchTest) about(a *ir.Value, role roles.Role) []*node {
 	case roles.TokenIDs:
 		words, _ := roles.UseAs(t.k.Func, a, role).Args[1].Type.Dims[0].Whole().Size.IsConst()
 		return []*node{word("words", words)}
+	case roles.Candidates:
+		return []*node{word("below", roles.UseAs(t.k.Func, a, role).Attrs.Int("part"))}
 	case roles.EntryList:
 		return []*node{newKeyword("rows", t.size(roles.UseAs(t.k.Func, a, role).Args[1].Type.Dims[1].Size))}
 	}

@@ -22,10 +22,10 @@ type section struct {
 
 // heavy are the ops whose results are not computed twice: what needs the same one is computed together.
 var heavy = []*ir.Op{ops.Linear, ops.GroupedLinear, ops.ExpertLinear, ops.SumSlots, ops.HCPre, ops.HCHead,
-	ops.CompressPool, ops.SparseAttention, ops.IndexScore, ops.TopEntries}
+	ops.CompressPool, ops.SparseAttention, ops.IndexScore, ops.TopEntries, ops.Argmax, ops.Pick}
 
 // inParts are those whose results come from parts that other instances have left, rather than lying in memory.
-var inParts = []*ir.Op{ops.HCPre, ops.HCHead, ops.SparseAttention}
+var inParts = []*ir.Op{ops.HCPre, ops.HCHead, ops.SparseAttention, ops.Argmax}
 
 func (g *gen) isHeavy(in *ir.Instr) bool { return slices.Contains(heavy, in.Op) }
 
@@ -183,6 +183,10 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 		return []*section{g.scoreSection(anchors[0], sinks)}
 	case ops.TopEntries:
 		return []*section{g.topSection(anchors[0], sinks)}
+	case ops.Argmax:
+		return g.argmaxSections(anchors[0], sinks)
+	case ops.Pick:
+		return []*section{g.pickSection(anchors[0], sinks)}
 	case ops.HCPre, ops.HCHead:
 		return g.mixSections(anchors[0], sinks)
 	}

@@ -48,7 +48,7 @@ func (g *gen) sinksOf(v *ir.Value) []sink {
 		return []sink{{value: v, row: func(row *tile.Value) { g.storePost(in, row) }}}
 	case in.Op == ops.HCPre && v == in.Results[2]:
 		return []sink{{value: v, row: func(row *tile.Value) { g.storeComb(in, row) }}}
-	case in.Op == ops.TopEntries:
+	case slices.Contains([]*ir.Op{ops.TopEntries, ops.Argmax, ops.Pick}, in.Op):
 		return []sink{{value: v}}
 	case g.isList(v):
 		return []sink{{value: v, row: func(row *tile.Value) { g.storeList(v, row) }}}

@@ -244,6 +244,11 @@ func (s *synthesis) indices(t *ir.Tensor, a *ir.Value, r roles.Role) error {
 		}
 	case roles.ExpertIDs, roles.ExpertTable:
 		return s.experts(t)
+	case roles.Candidates:
+		part := roles.UseAs(s.fn, a, r).Attrs.Int("part")
+		for i := range t.I {
+			t.I[i] = int32(s.rand.IntN(part))
+		}
 	case roles.EntryList:
 		shape, err := roles.UseAs(s.fn, a, r).Args[1].Type.Shape(s.env)
 		if err != nil {

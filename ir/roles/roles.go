@@ -30,6 +30,7 @@ const (
 	ExpertIDs           // distinct experts for each token
 	ExpertTable         // experts for each token of the vocabulary
 	EntryList           // rows of keys, -1 for none
+	Candidates          // the best tokens of parts of the vocabulary
 	UnknownIndices      // other integers
 )
 
@@ -57,6 +58,9 @@ var operands = map[*ir.Op]map[int]Role{
 	ops.CompressPool:    {1: PoolScore, 2: Bias, 3: ValueState, 4: ScoreState},
 	ops.RingWrite:       {0: KeyRows},
 	ops.CacheWrite:      {0: KeyRows},
+	ops.Perturb:         {0: EntryScores, 1: Positive, 2: Positive},
+	ops.Argmax:          {0: EntryScores},
+	ops.Pick:            {0: EntryScores, 1: Candidates},
 }
 
 // Of finds the most special meaning that the ops of a kernel give an argument, seen through views.

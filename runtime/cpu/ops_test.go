@@ -366,6 +366,12 @@ func TestSample(t *testing.T) {
 	logits := []float32{1, 3, 2, 3, float32(math.Inf(-1))}
 	require.EqualValues(t, 1, c.Sample(logits, 0, 1, r))
 	require.EqualValues(t, -1, Argmax(nil))
+	values, places, tokens := make([]float32, 2), make([]int32, 2), make([]int32, 1)
+	ArgmaxRows(values, places, []float32{1, 4, 4, 0, -2, 4}, 3)
+	require.Equal(t, []float32{4, 4}, values)
+	require.Equal(t, []int32{1, 2}, places)
+	Pick(tokens, values, places, 2, 3)
+	require.EqualValues(t, 1, tokens[0], "of equals the first")
 	const draws = 20000
 	var all, top [5]int
 	for range draws {

@@ -17,6 +17,24 @@ func Argmax(x []float32) int32 {
 	return best
 }
 
+// ArgmaxRows finds the largest value of each row of v and its place, the first of equals.
+func ArgmaxRows(values []float32, places []int32, x []float32, v int) {
+	for i := range values {
+		row := x[i*v : (i+1)*v]
+		places[i] = Argmax(row)
+		values[i] = row[places[i]]
+	}
+}
+
+// Pick finds, for each row of n parts of so many elements, the place of the largest of what ArgmaxRows found in them, of
+// equals in the first.
+func Pick(tokens []int32, values []float32, places []int32, n, part int) {
+	for i := range tokens {
+		best := Argmax(values[i*n : (i+1)*n])
+		tokens[i] = best*int32(part) + places[i*n+int(best)]
+	}
+}
+
 // Sample draws a token from softmax(logits/temperature), restricted to the smallest set of likeliest
 // tokens whose probability reaches topP. A temperature of 0 or below is Argmax; topP of 1 or above, or of 0
 // or below, means no restriction. The draw uses one number of rng.

@@ -178,6 +178,10 @@ def entries(*shape, rows):
     return stored(torch.where((torch.rand(shape) < 1 / 8) | (listed >= rows), -1, listed), torch.int32)
 
 
+def places(*shape, below):
+    return stored(torch.randint(below, shape), torch.int32)
+
+
 def only_local(x, ids, first, local):
     """Zeros for the slots whose expert another rank has."""
     here = (ids >= first) & (ids < first + local)

@@ -401,6 +401,27 @@ def sum_slots(y):
     return y.sum(1)
 
 
+# Choosing tokens.
+
+
+@op
+def perturb(x, noise, temperature):
+    """The logarithm of softmax(x / temperature) / noise, but for what all of a row have in common."""
+    return x / temperature.clamp(min=1e-5) - torch.log(noise)
+
+
+@op
+def argmax(x):
+    value = x.amax(-1, keepdim=True)
+    return value, torch.where(x == value, torch.arange(x.shape[-1]), x.shape[-1]).amin(-1, keepdim=True)
+
+
+@op
+def pick(value, place, part):
+    best = argmax(value)[1]
+    return best * part + place.gather(1, best)
+
+
 # Moving.
 
 
