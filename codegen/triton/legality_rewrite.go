@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/ast"
 	"go/parser"
+	"math"
 	"strconv"
 	"strings"
 
@@ -78,7 +79,8 @@ func (c *copier) exprNode(e ast.Expr) *tile.Value {
 }
 
 // MaskedWhere chooses what masked lanes hold after each load whose lanes can be seen, for machines whose loads leave
-// garbage there. Where the load is only widened the choice comes after that.
+// garbage there. Where the load is only widened the choice comes after that. The loads say nothing of those lanes any
+// more: being told has made such a machine spoil others.
 func MaskedWhere(p *tile.Program) *tile.Program {
 	f := newFlow(p)
 	return rewritten(p, func(c *copier, op *tile.Op) ([]*tile.Value, bool) {
@@ -86,11 +88,16 @@ func MaskedWhere(p *tile.Program) *tile.Program {
 		if op.Code == tile.Cast {
 			load = op.Args[0].Def
 		}
-		if load == nil || load.Code != tile.Load || !f.plan.sites[load].keep || !f.needsChoice(load) ||
-			op != f.choicePlace(load) {
+		if load == nil || load.Code != tile.Load || load.Args[1] == nil || !f.plan.sites[load].keep {
 			return nil, false
 		}
 		x := c.copy(op)[0]
+		if op == load {
+			x.Def.Float = math.NaN()
+		}
+		if !f.needsChoice(load) || op != f.choicePlace(load) {
+			return []*tile.Value{x}, true
+		}
 		name := x.Name
 		x.Name = ""
 		return []*tile.Value{c.Where(c.of(load.Args[1]), x, c.number(load.Float, x.DType)).Named("%s", name)}, true
