@@ -189,6 +189,43 @@ func LiveMasked(p *tile.Program) *tile.Program {
 	})
 }
 
+// UnmaskRows loads tiles of more rows than a mask may cover without one, for machines that corrupt the others: masked
+// lanes read what the program has chosen for them, else element 0, and are chosen themselves afterwards.
+func UnmaskRows(p *tile.Program, most int) *tile.Program {
+	f := newFlow(p)
+	return rewritten(p, func(c *copier, op *tile.Op) ([]*tile.Value, bool) {
+		if op.Code != tile.Load || !f.plan.sites[op].keep || !coversRows(op, most) {
+			return nil, false
+		}
+		mask, offsets := c.of(op.Args[1]), c.of(op.Args[0])
+		if !f.choosesBy(op.Args[0], op.Args[1]) {
+			offsets = c.Where(mask, offsets, c.number(0, offsets.DType))
+		}
+		v := c.Load(c.param(op.Param), offsets, nil, 0)
+		if f.needsChoice(op) {
+			v = c.Where(mask, v, c.number(op.Float, v.DType))
+		}
+		v.Name = op.Results[0].Name
+		return []*tile.Value{v}, true
+	})
+}
+
+// choosesBy reports whether positions are chosen by a mask, so that those of masked lanes are in range too.
+func (f *flow) choosesBy(positions, mask *tile.Value) bool {
+	for mask.Def != nil && (mask.Def.Code == tile.Expand || mask.Def.Code == tile.Broadcast) {
+		mask = mask.Def.Args[0]
+	}
+	return f.from(positions, func(v *tile.Value) bool {
+		return v.Def != nil && v.Def.Code == tile.Where && sameTerm(v.Def.Args[0], mask)
+	}, always)
+}
+
+// coversRows reports whether a load has a mask and more rows than so many.
+func coversRows(load *tile.Op, most int) bool {
+	v := load.Results[0]
+	return len(v.Shape) > 1 && load.Args[1] != nil && v.Shape[0].Size > most
+}
+
 // GuardStores stores under a mask only where a lane is left, for machines on which a store without lanes takes others
 // with it.
 func GuardStores(p *tile.Program) *tile.Program {
