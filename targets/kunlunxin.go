@@ -11,7 +11,7 @@ var P800 = Target{
 	Name:   "p800",
 	Doc:    "Kunlunxin P800 96 GB (XPU3): clusters of cores, no warps, BF16 products, strict masking rules",
 	Vendor: "Kunlunxin",
-	Tier:   Described,
+	Tier:   Interpreted,
 	Policy: PolicyBF16,
 	Memory: Memory{
 		Bytes: vendor(96*GiB, "xpu-smi as printed in Paddle #75481: 98304 MiB"),
