@@ -179,19 +179,20 @@ const (
 
 // Ops is operations that not every machine has.
 type Ops struct {
-	FP64        Known[Use]
-	Int64       Known[Use] // arithmetic and comparisons on vectors of int64
-	Divide      Known[Use] // integer division and remainder
-	Subnormals  Known[Use] // float32 below 2^-126 as operands; flushed to zero where they do not work
-	Sort        Known[Use]
-	Cumsum      Known[Use]
-	Gather      Known[Use] // loads from scattered addresses
-	Transpose   Known[Use] // of a tile in the program
-	Atomics     Known[Use] // vector atomic_add whose lanes may hit one address
-	HalfAtomics Known[Use] // atomic_add on 16-bit floats
-	EarlyReturn Known[Use]
-	Clusters    Known[Use] // num_ctas above 1
-	Descriptors Known[Use] // tensor descriptors that a copy engine serves
+	FP64         Known[Use]
+	Int64        Known[Use] // arithmetic and comparisons on vectors of int64
+	Divide       Known[Use] // integer division and remainder
+	Subnormals   Known[Use] // float32 below 2^-126 as operands; flushed to zero where they do not work
+	Sort         Known[Use]
+	Cumsum       Known[Use]
+	Gather       Known[Use] // loads from scattered addresses
+	Transpose    Known[Use] // of a tile in the program
+	BroadcastExp Known[Use] // a vector of exponentials broadcast into a tile by the program that computes it
+	Atomics      Known[Use] // vector atomic_add whose lanes may hit one address
+	HalfAtomics  Known[Use] // atomic_add on 16-bit floats
+	EarlyReturn  Known[Use]
+	Clusters     Known[Use] // num_ctas above 1
+	Descriptors  Known[Use] // tensor descriptors that a copy engine serves
 }
 
 // Toolchain is what compiles kernels for the machine.

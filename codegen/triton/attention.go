@@ -15,7 +15,7 @@ const entryBlock = 64
 // headBlocks is how the heads of a token are taken: so many at once, so many times.
 func (g *gen) headBlocks(q *ir.Value) (heads, height, blocks int) {
 	heads = g.fixed(q.Type.Dims[2].Size, "the heads")
-	height = max(g.plan.dotM, min(pow2(heads), 64))
+	height = max(g.plan.dotM, min(pow2(heads), g.plan.headRows))
 	return heads, height, (heads + height - 1) / height
 }
 
@@ -31,7 +31,10 @@ func (g *gen) headsAt(q *ir.Value, id *tile.Value) (token, head *tile.Value) {
 // of one token. The second weighs them: an instance some channels of the values. So neither holds whole rows, and a
 // single token keeps many instances busy.
 func (g *gen) attentionSections(in *ir.Instr, sinks []sink) []*section {
-	if g.arrived[in] {
+	switch {
+	case g.arrived[in] && g.plan.factorsApart && !g.factors[in]:
+		return []*section{g.factorSection(in, sinks)}
+	case g.arrived[in]:
 		return []*section{g.weighSection(in, sinks)}
 	}
 	g.later = append(g.later, sinks...)
@@ -161,7 +164,7 @@ func (g *gen) weighSection(in *ir.Instr, sinks []sink) *section {
 	d := g.columns(q)
 	width := min(g.plan.valueWidth, pow2(d))
 	if g.fn.Mode == ir.Decode {
-		width = min(max(g.plan.dotM, 32), width)
+		width = min(max(g.plan.dotM, 32, 2*g.plan.lanes), width)
 	}
 	for _, s := range sinks {
 		if s.whole {
@@ -287,6 +290,9 @@ func (g *gen) pullAttention(in *ir.Instr, r *region) *tile.Value {
 	none := b.Float(math.Inf(-1))
 	sinks := b.Load(g.elements(in.Args[3], tile.In), b.Reshape(r.head, r.height), b.Reshape(r.live, r.height), 0)
 	var top, total, acc *tile.Value
+	if g.factors[in] {
+		return g.weighedByFactors(in, r)
+	}
 	if g.sums[in] {
 		top, total, acc = g.gathered(in, r)
 	} else {
@@ -344,7 +350,11 @@ func (g *gen) scoreSection(in *ir.Instr, sinks []sink) *section {
 		token := b.Div(id, per).Named("token")
 		entry := b.Add(b.MulI(b.Mod(id, per), g.plan.keyBlock), b.Range(tile.D(g.plan.keyBlock))).Named("entry")
 		live := b.Lt(entry, g.size(n))
-		score := g.rounded(y.Type, g.rate(in, token, entry, live)).Named("score")
+		rate := g.rate
+		if g.plan.lastAxis {
+			rate = g.rateByEntries
+		}
+		score := g.rounded(y.Type, rate(in, token, entry, live)).Named("score")
 		b.Store(g.elements(y, tile.Out), b.Add(b.Mul(token, g.size(n)), entry), score, live)
 	})
 }
@@ -352,15 +362,10 @@ func (g *gen) scoreSection(in *ir.Instr, sinks []sink) *section {
 // rate is the sum over heads of w · relu(q·k), with the product and each term rounded to bf16.
 func (g *gen) rate(in *ir.Instr, token, entry, live *tile.Value) *tile.Value {
 	b := g.b
-	q, keys, w := in.Args[0], in.Args[1], in.Args[2]
+	q, w := in.Args[0], in.Args[2]
 	heads, d := g.fixed(q.Type.Dims[2].Size, "the heads"), g.columns(q)
 	height := max(g.plan.dotM, min(pow2(heads), 64))
-	seq := b.Div(token, g.size(q.Type.Dims[1].Size))
-	cache, stride := keys, g.size(keys.Type.Dims[1].Size)
-	if !g.inMemory(keys) && keys.Def.Op == ops.Take {
-		cache = keys.Def.Args[0]
-		stride = g.size(cache.Type.Dims[1].Size)
-	}
+	cache, seq, stride := g.indexKeys(in, token)
 	width := tile.D(pow2(d))
 	down := b.Col(b.Range(width))
 	mask := b.And(b.Row(live), b.LtI(down, d))

@@ -37,7 +37,7 @@ func (g *gen) element(v *ir.Value, at, live *tile.Value) *tile.Value {
 func (g *gen) list(v *ir.Value, row *tile.Value) *tile.Value {
 	return memo(g, [3]any{v, "list", row}, func() *tile.Value {
 		k := g.columns(v)
-		lane := g.b.Range(tile.D(pow2(k)))
+		lane := g.b.Range(tile.D(g.lanes(k)))
 		live := g.b.LtI(lane, k)
 		if g.inMemory(v) {
 			x := g.b.Load(g.elements(v, tile.In), g.b.Add(g.b.MulI(row, k), lane), live, 0)
@@ -77,7 +77,7 @@ func (g *gen) topExperts(in *ir.Instr, row, slot *tile.Value, k int) *tile.Value
 		g.fail("top_experts of scores that are not in memory")
 	}
 	e := g.columns(scores)
-	lane := b.Range(tile.D(pow2(e)))
+	lane := b.Range(tile.D(g.lanes(e)))
 	live := b.LtI(lane, e)
 	none := b.Float(math.Inf(-1))
 	rated := b.Add(b.Load(g.elements(scores, tile.In), b.Add(b.MulI(row, e), lane), live, 0),
@@ -119,11 +119,29 @@ func (g *gen) routeWeights(in *ir.Instr, row, live *tile.Value) *tile.Value {
 	}
 	// Compared with all rather than gathered: a few lanes that read at scattered places are what machines like least.
 	e := g.columns(scores)
-	lane := b.Range(tile.D(pow2(e)))
+	lane := b.Range(tile.D(g.lanes(e)))
 	all := b.Load(g.elements(scores, tile.In), b.Add(b.MulI(row, e), lane), b.LtI(lane, e), 0)
-	mine := b.And(b.Eq(b.Col(g.list(in.Args[1], row)), b.Row(lane)), b.Col(live))
+	chosen := g.list(in.Args[1], row)
+	if n := g.columns(in.Args[1]); chosen.Shape[0].Size > pow2(n) {
+		w := g.eachChosen(chosen, n, lane, all)
+		return b.MulF(b.Div(w, b.Sum(w, 0)), in.Attrs.Float("scale")).Named("weights")
+	}
+	mine := b.And(b.Eq(b.Col(chosen), b.Row(lane)), b.Col(live))
 	w := b.Sum(b.Where(mine, b.Row(all), b.Float(0)), 1)
 	return b.MulF(b.Div(w, b.Sum(w, 0)), in.Attrs.Float("scale")).Named("weights")
+}
+
+// eachChosen are the scores of the first n chosen experts, one after the other: a list that is longer for the machine's
+// sake does not meet all scores at once.
+func (g *gen) eachChosen(chosen *tile.Value, n int, lane, scores *tile.Value) *tile.Value {
+	b := g.b
+	slot := b.Range(chosen.Shape[0])
+	start := []*tile.Value{b.Zeros(slot.Shape...).Named("scores")}
+	return g.loop("slot", b.Int(0), b.Int(n), 1, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+		id := b.Sum(b.Where(b.Eq(slot, i), chosen, b.Int(0)), 0).Named("id")
+		score := b.Sum(b.Where(b.Eq(lane, id), scores, b.Float(0)), 0)
+		return []*tile.Value{b.Where(b.Eq(slot, i), score, c[0])}
+	})[0]
 }
 
 // entries yields the elements of a list of rows at places (i32, any shape) for token i of sequence seq.

@@ -25,7 +25,7 @@ func (g *gen) mixing(in *ir.Instr, r *region) mixed {
 		}
 		b := g.b
 		hc, d, rows := g.mixSizes(in)
-		m := mixed{hc: hc, lanes: b.Range(tile.D(pow2(rows)))}
+		m := mixed{hc: hc, lanes: b.Range(tile.D(g.lanes(rows)))}
 		part := b.Minimum(b.DivI(m.lanes, hc), b.Int(g.fixed(in.Args[2].Type.Dims[0].Size, "the scales")-1))
 		scale := b.Load(g.elements(in.Args[2], tile.In), part, nil, 0)
 		base := b.Load(g.elements(in.Args[3], tile.In), m.lanes, b.LtI(m.lanes, rows), 0)
@@ -64,6 +64,9 @@ func (g *gen) mixSums(in *ir.Instr, r *region) (products, squares *tile.Value) {
 	if !g.arrived[in] {
 		acc, sq := g.mixProducts(in, r, b.Int(0), b.Int(d))
 		return b.Sum(acc, 1).Named("mix"), b.Sum(b.Sum(sq, 1), 0).Named("square")
+	}
+	if g.mixByRows(in) {
+		return g.addParts(in, r)
 	}
 	lanes := pow2(rows + 1)
 	first := func(n int) *tile.Value { return b.Row(b.Range(tile.D(n))) }
@@ -144,11 +147,15 @@ func (g *gen) mixParam(in *ir.Instr) *tile.Param {
 	_, _, rows := g.mixSizes(in)
 	y := in.Results[0]
 	return g.room(g.name(y)+"_parts", "parts of the products with the mixing matrix, then of the sum of squares",
-		g.rows(y), ir.Const(g.mixParts(in)), ir.Const(pow2(rows+1)))
+		g.rows(y), ir.Const(g.mixParts(in)), ir.Const(g.lanes(rows+1)))
 }
 
 // leaveMix is one instance's part of the product: a block of columns of all streams of one token.
 func (g *gen) leaveMix(in *ir.Instr, row, part *tile.Value) {
+	if g.mixByRows(in) {
+		g.leaveRows(in, row, part)
+		return
+	}
 	b := g.b
 	_, d, rows := g.mixSizes(in)
 	width := g.mixWidth(in)

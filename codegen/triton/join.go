@@ -91,8 +91,8 @@ func (g *gen) slotSection(s sink, anchors []*ir.Instr) *section {
 		token, block := b.DivI(id, blocks).Named("token"), b.ModI(id, blocks)
 		g.prologue(anchors, token)
 		g.eachSlot(token, slots, func(row *tile.Value) {
-			g.whenHere(anchors[0], row, func() { s.write(g.columnBlock(row, nil, 1, block, width, k)) }, func() {
-				r := g.columnBlock(row, nil, 1, block, width, k)
+			g.whenHere(anchors[0], row, func() { s.write(g.productBlock(s, row, nil, 1, block, width)) }, func() {
+				r := g.productBlock(s, row, nil, 1, block, width)
 				g.store(s.value, r, b.Zeros(r.height, r.width))
 			})
 		})

@@ -62,6 +62,7 @@ var rules = []struct {
 	{"index-width", (*checker).indexWidth},
 	{"index-range", (*checker).indexRange},
 	{"transpose", (*checker).transposes},
+	{"broadcast-exp", (*checker).broadcastExps},
 	{"divide", (*checker).divisions},
 	{"gather", (*checker).gathers},
 	{"atomics", (*checker).atomics},

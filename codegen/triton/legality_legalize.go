@@ -30,6 +30,9 @@ func Legalize(p *tile.Program, t targets.Target, env map[string]int) (*tile.Prog
 			p = r.apply(p)
 		}
 	}
+	if most, ok := t.Loads.MaxMasked.Get(); ok {
+		p = UnmaskRows(p, most)
+	}
 	if limit, _ := warpLimit(t); limit > 0 && p.Launch.Warps > limit {
 		p = FewerWarps(p, limit)
 	}

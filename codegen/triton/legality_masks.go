@@ -104,10 +104,9 @@ func (c *checker) maskedRows() {
 		return
 	}
 	c.each(func(op *tile.Op) {
-		v := op.Results[0]
-		if len(v.Shape) > 1 && op.Args[1] != nil && v.Shape[0].Size > most {
+		if coversRows(op, most) {
 			c.breaks(c.t.Loads.MaxMasked.Source(), fmt.Sprintf("at most %d rows under a mask", most),
-				"take fewer rows, or pad so that no mask is needed", "%d rows, %s", v.Shape[0].Size, c.text(op))
+				"take fewer rows, or choose by the mask after the load (UnmaskRows)", "%d rows, %s", op.Results[0].Shape[0].Size, c.text(op))
 		}
 	}, tile.Load)
 }

@@ -112,25 +112,6 @@ func (c *checker) atomics() {
 	}, tile.AtomicAdd)
 }
 
-// lanes asks for vectors that are long enough.
-func (c *checker) lanes() {
-	least, ok := c.t.Loads.MinLanes.Get()
-	if !ok {
-		return
-	}
-	c.p.Body.Walk(func(op *tile.Op) {
-		if !c.plan.sites[op].keep {
-			return
-		}
-		for _, v := range op.Results {
-			if n := v.Len(); n > 1 && n < least && !c.isAddress(v) {
-				c.breaks(c.t.Loads.MinLanes.Source(), fmt.Sprintf("vectors of at least %d lanes", least),
-					"pad the vector and mask what is beyond", "%d lanes, %s", n, c.text(op))
-			}
-		}
-	})
-}
-
 func (c *checker) reductionLanes() {
 	most, ok := c.t.Reductions.MaxLanes.Get()
 	if !ok {

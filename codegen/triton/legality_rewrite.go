@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/ast"
 	"go/parser"
+	"math"
 	"strconv"
 	"strings"
 
@@ -78,7 +79,8 @@ func (c *copier) exprNode(e ast.Expr) *tile.Value {
 }
 
 // MaskedWhere chooses what masked lanes hold after each load whose lanes can be seen, for machines whose loads leave
-// garbage there. Where the load is only widened the choice comes after that.
+// garbage there. Where the load is only widened the choice comes after that. The loads say nothing of those lanes any
+// more: being told has made such a machine spoil others.
 func MaskedWhere(p *tile.Program) *tile.Program {
 	f := newFlow(p)
 	return rewritten(p, func(c *copier, op *tile.Op) ([]*tile.Value, bool) {
@@ -86,11 +88,16 @@ func MaskedWhere(p *tile.Program) *tile.Program {
 		if op.Code == tile.Cast {
 			load = op.Args[0].Def
 		}
-		if load == nil || load.Code != tile.Load || !f.plan.sites[load].keep || !f.needsChoice(load) ||
-			op != f.choicePlace(load) {
+		if load == nil || load.Code != tile.Load || load.Args[1] == nil || !f.plan.sites[load].keep {
 			return nil, false
 		}
 		x := c.copy(op)[0]
+		if op == load {
+			x.Def.Float = math.NaN()
+		}
+		if !f.needsChoice(load) || op != f.choicePlace(load) {
+			return []*tile.Value{x}, true
+		}
 		name := x.Name
 		x.Name = ""
 		return []*tile.Value{c.Where(c.of(load.Args[1]), x, c.number(load.Float, x.DType)).Named("%s", name)}, true
@@ -180,6 +187,43 @@ func LiveMasked(p *tile.Program) *tile.Program {
 		v.Name = op.Results[0].Name
 		return []*tile.Value{v}, true
 	})
+}
+
+// UnmaskRows loads tiles of more rows than a mask may cover without one, for machines that corrupt the others: masked
+// lanes read what the program has chosen for them, else element 0, and are chosen themselves afterwards.
+func UnmaskRows(p *tile.Program, most int) *tile.Program {
+	f := newFlow(p)
+	return rewritten(p, func(c *copier, op *tile.Op) ([]*tile.Value, bool) {
+		if op.Code != tile.Load || !f.plan.sites[op].keep || !coversRows(op, most) {
+			return nil, false
+		}
+		mask, offsets := c.of(op.Args[1]), c.of(op.Args[0])
+		if !f.choosesBy(op.Args[0], op.Args[1]) {
+			offsets = c.Where(mask, offsets, c.number(0, offsets.DType))
+		}
+		v := c.Load(c.param(op.Param), offsets, nil, 0)
+		if f.needsChoice(op) {
+			v = c.Where(mask, v, c.number(op.Float, v.DType))
+		}
+		v.Name = op.Results[0].Name
+		return []*tile.Value{v}, true
+	})
+}
+
+// choosesBy reports whether positions are chosen by a mask, so that those of masked lanes are in range too.
+func (f *flow) choosesBy(positions, mask *tile.Value) bool {
+	for mask.Def != nil && (mask.Def.Code == tile.Expand || mask.Def.Code == tile.Broadcast) {
+		mask = mask.Def.Args[0]
+	}
+	return f.from(positions, func(v *tile.Value) bool {
+		return v.Def != nil && v.Def.Code == tile.Where && sameTerm(v.Def.Args[0], mask)
+	}, always)
+}
+
+// coversRows reports whether a load has a mask and more rows than so many.
+func coversRows(load *tile.Op, most int) bool {
+	v := load.Results[0]
+	return len(v.Shape) > 1 && load.Args[1] != nil && v.Shape[0].Size > most
 }
 
 // GuardStores stores under a mask only where a lane is left, for machines on which a store without lanes takes others

@@ -123,11 +123,16 @@ var broken = []struct {
 	{"repeated-address", repeated(false), repeated(false), targets.Ascend910B64, targets.H100},
 	{"masked-rows", rows(32, true), rows(16, true), targets.P800, targets.P800},
 	{"masked-rows", rows(32, true), rows(32, false), targets.P800, targets.P800},
+	{"masked-rows", rows(32, true), UnmaskRows(rows(32, true), 16), targets.P800, targets.P800},
 	{"masks-in-loops", linearBF16(), dot(tile.BF16, 16, 16, 16), targets.BIV150, targets.BIV150},
 	{"fp8-pointer", actQuant(), BytesForFP8(actQuant()), targets.A100, targets.A100},
 	{"fp8-pointer", actQuant(), actQuant(), targets.BIV100, targets.H100}, // unknown
 	{"byte-pointer", widenFP4(), dot(tile.BF16, 16, 16, 16), targets.P800, targets.H100},
 	{"lanes", vector(32, false), vector(64, false), targets.P800, targets.P800},
+	{"lanes", reducedRows(16, true), reducedRows(16, false), targets.P800, targets.P800}, // numbers of rows stay with the rows
+	{"lanes", reducedRows(16, true), reducedRows(64, true), targets.P800, targets.P800},
+	{"broadcast-exp", scaledByExp(false), scaledByExp(true), targets.P800, targets.P800},
+	{"broadcast-exp", scaledByExp(false), scaledByExp(false), targets.P800, targets.H100}, // unknown
 	{"alignment", dot(tile.BF16, 16, 16, 16), vector(64, false), narrowRows(), targets.Ascend910B64},
 	{"reduction-lanes", reduced(16384), reduced(8192), targets.P800, targets.P800},
 	{"reduction-axis", axis(0), axis(1), targets.P800, targets.P800},

@@ -65,7 +65,7 @@ func Lower(m *ir.Module, k *ir.Func, t targets.Target) (kernel *Lowered, err err
 	g := &gen{mod: m, fn: k, target: t, plan: scheduleFor(t), bound: k.Mode.Bound(),
 		kernel: &Lowered{Func: k, Bindings: map[string]Binding{}}, ropes: map[string]string{},
 		stored: map[*ir.Value]bool{}, here: map[*ir.Value]*tile.Value{},
-		arrived: map[*ir.Instr]bool{}, sums: map[*ir.Instr]bool{}}
+		arrived: map[*ir.Instr]bool{}, sums: map[*ir.Instr]bool{}, factors: map[*ir.Instr]bool{}}
 	g.phases()
 	if t.Launch.Dependent.Is(true) {
 		for _, p := range g.kernel.Programs {
@@ -100,6 +100,7 @@ type gen struct {
 	// of attention the scores.
 	arrived map[*ir.Instr]bool
 	sums    map[*ir.Instr]bool // the attention whose weighted sums other instances have left
+	factors map[*ir.Instr]bool // the attention whose factors an earlier program has left
 	// here says for which rows of a result in memory the rank has computed anything; the others are 0.
 	here map[*ir.Value]*tile.Value
 

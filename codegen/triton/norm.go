@@ -12,7 +12,7 @@ import (
 // wholeRow is the region of all columns. It is one object for the same rows, so what is computed of it is shared.
 func (g *gen) wholeRow(rows, live *tile.Value, height, columns int) *region {
 	return memo(g, [3]any{rows, "row", columns}, func() *region {
-		return g.block(rows, live, height, nil, tile.D(pow2(columns)), columns)
+		return g.block(rows, live, height, nil, tile.D(g.lanes(columns)), columns)
 	})
 }
 
@@ -124,8 +124,7 @@ func (g *gen) pullRope(in *ir.Instr, r *region) *tile.Value {
 	half := tile.D(r.width.Size / 2)
 	cos, sin := g.angles(in, r, half)
 	x := b.Reshape(g.spread(g.pull(in.Args[0], r), r), r.height, half, tile.D(2))
-	side := b.Row(b.Row(b.Range(tile.D(2))))
-	even := b.EqI(side, 0)
+	even := b.EqI(g.sides(half), 0)
 	re := b.Sum(b.Where(even, x, b.Float(0)), 2).Named("re")
 	im := b.Sum(b.Where(even, b.Float(0), x), 2).Named("im")
 	if in.Attrs.Bool("inverse") {
@@ -133,6 +132,15 @@ func (g *gen) pullRope(in *ir.Instr, r *region) *tile.Value {
 	}
 	y := b.Where(even, b.Expand(b.Sub(b.Mul(re, cos), b.Mul(im, sin)), 2), b.Expand(b.Add(b.Mul(re, sin), b.Mul(im, cos)), 2))
 	return b.Reshape(y, r.height, r.width)
+}
+
+// sides says which of its pair each channel is: for one pair or, where vectors must be long, for so many.
+func (g *gen) sides(half tile.Dim) *tile.Value {
+	b := g.b
+	if g.plan.lanes <= 2 {
+		return b.Row(b.Row(b.Range(tile.D(2))))
+	}
+	return b.Reshape(b.AndI(b.Range(tile.D(2*half.Size)), 1), tile.D(1), half, tile.D(2))
 }
 
 // angles are the cosines and sines of the pairs of each row; pairs before the rotating ones turn by nothing.
@@ -188,7 +196,8 @@ func (g *gen) ropeTable(in *ir.Instr, dims int) *tile.Param {
 	return g.b.Pointer(name, tile.F32, tile.In, doc, g.extent(in.Results[0].Type.Dims[1].Size), fmt.Sprint(dims))
 }
 
-// quantised is a block on a grid: x/scale rounded, and the scale of each block of columns with its ue8m0 byte.
+// quantised is a block on a grid: x/scale rounded, and the scale of each block of columns, or of each element, with the
+// ue8m0 byte of each block.
 type quantised struct {
 	codes, scale, exponent *tile.Value
 }
@@ -211,19 +220,34 @@ func (g *gen) quantise(x *tile.Value, r *region, block int, to grid) quantised {
 	}
 	b, n := g.b, tile.D(r.width.Size/block)
 	x3 := b.Reshape(g.spread(x, r), r.height, n, tile.D(block))
-	amax := b.MaxF(b.Max(b.Abs(x3), 2), to.floor).Named("amax")
+	most := b.Max(b.Abs(x3), 2)
+	if most.Len() < g.plan.lanes { // too few for vectors: each element finds the scale of its block
+		most = b.BroadcastTo(b.Expand(most, 2), x3.Shape...)
+	}
+	amax := b.MaxF(most, to.floor).Named("amax")
 	bits := b.Bitcast(b.MulF(amax, to.inverse), tile.I32)
 	up := b.Where(b.Ne(b.AndI(bits, 1<<23-1), b.Int(0)), b.Int(1), b.Int(0))
 	e := b.Add(b.Shr(bits, 23), up).Named("exponent")
 	scale := b.Bitcast(b.Shl(e, 23), tile.F32).Named("scale")
 	inverse := b.Bitcast(b.Shl(b.Sub(b.Int(254), e), 23), tile.F32)
-	codes := to.round(g, b.Mul(x3, b.Expand(inverse, 2)))
+	codes := to.round(g, b.Mul(x3, overBlock(b, inverse)))
+	if len(e.Shape) == 3 {
+		e = b.Max(e, 2)
+	}
 	return quantised{codes, scale, e}
+}
+
+// overBlock makes factors of blocks go together with their elements.
+func overBlock(b *tile.Builder, factor *tile.Value) *tile.Value {
+	if len(factor.Shape) == 3 {
+		return factor
+	}
+	return b.Expand(factor, 2)
 }
 
 // widened is what the codes of a block stand for.
 func (g *gen) widened(q quantised, r *region) *tile.Value {
-	return g.b.Reshape(g.b.Mul(q.codes, g.b.Expand(q.scale, 2)), r.height, r.width)
+	return g.b.Reshape(g.b.Mul(q.codes, overBlock(g.b, q.scale)), r.height, r.width)
 }
 
 // roundE4M3 rounds to e4m3 and stays float32: three bits of mantissa to nearest even, multiples of 2^-9 below 2^-6.
@@ -289,6 +313,11 @@ func (g *gen) pullHadamard(in *ir.Instr, r *region) *tile.Value {
 	}
 	n := k / m
 	square := b.Reshape(x, tile.D(m), tile.D(n))
+	if g.plan.lastAxis { // rows and columns change places with every sum
+		rows := b.Sum(b.Mul(b.Expand(square, 0), b.Expand(g.signs(n), 1)), 2)
+		columns := b.Sum(b.Mul(b.Expand(rows, 0), b.Expand(g.signs(m), 1)), 2)
+		return b.MulF(b.Reshape(columns, tile.D(1), tile.D(k)), scale)
+	}
 	rows := b.Sum(b.Mul(b.Expand(square, 1), b.Expand(g.signs(n), 0)), 2)
 	columns := b.Sum(b.Mul(b.Expand(g.signs(m), 2), b.Expand(rows, 0)), 1)
 	return b.MulF(b.Reshape(columns, tile.D(1), tile.D(k)), scale)
@@ -298,7 +327,7 @@ func (g *gen) pullHadamard(in *ir.Instr, r *region) *tile.Value {
 func (g *gen) signs(n int) *tile.Value {
 	return memo(g, [2]any{"signs", n}, func() *tile.Value {
 		b := g.b
-		p := b.And(b.Col(b.Range(tile.D(n))), b.Row(b.Range(tile.D(n))))
+		p := g.places(n)
 		for _, shift := range []int{8, 4, 2, 1} {
 			if 1<<shift < n { // folds the upper bits onto the lower, until one says whether they are odd
 				p = b.Xor(p, b.Shr(p, shift))
@@ -306,4 +335,14 @@ func (g *gen) signs(n int) *tile.Value {
 		}
 		return b.Sub(b.Float(1), b.MulF(b.Cast(b.AndI(p, 1), tile.F32), 2)).Named("signs")
 	})
+}
+
+// places is i & j for each element of an n×n matrix.
+func (g *gen) places(n int) *tile.Value {
+	b := g.b
+	if n >= g.plan.lanes {
+		return b.And(b.Col(b.Range(tile.D(n))), b.Row(b.Range(tile.D(n))))
+	}
+	lane := b.Range(tile.D(n * n)) // rows are too short for vectors
+	return b.Reshape(b.And(b.DivI(lane, n), b.AndI(lane, n-1)), tile.D(n), tile.D(n))
 }

@@ -125,16 +125,23 @@ func (g *gen) pullPooled(in *ir.Instr, r *region) *tile.Value {
 	all := p.offset + p.ratio
 	height := min(pow2(all), max(1, g.plan.rowElements/2/r.width.Size))
 	place := b.Col(b.Range(tile.D(height)))
+	rows := func(first *tile.Value) *tile.Value { return b.Add(first, place) }
+	down := func(c tile.Code, x *tile.Value) *tile.Value { return b.Reduce(c, x, 0) }
+	if g.plan.lastAxis { // one row at a time needs no reduction
+		height = 1
+		rows = func(first *tile.Value) *tile.Value { return first }
+		down = func(_ tile.Code, x *tile.Value) *tile.Value { return b.Reshape(x, r.width) }
+	}
 	top := b.Full(b.Float(math.Inf(-1)), r.width).Named("top")
 	top = g.loop("first", b.Int(0), b.Int(all), height, []*tile.Value{top}, func(i *tile.Value, c []*tile.Value) []*tile.Value {
-		_, score := g.windowRows(p, r, b.Add(i, place))
-		return []*tile.Value{b.Maximum(c[0], b.Max(score, 0))}
+		_, score := g.windowRows(p, r, rows(i))
+		return []*tile.Value{b.Maximum(c[0], down(tile.Max, score))}
 	})[0]
 	start := []*tile.Value{b.Zeros(r.width).Named("total"), b.Zeros(r.width).Named("pooled_sum")}
 	sums := g.loop("first", b.Int(0), b.Int(all), height, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
-		value, score := g.windowRows(p, r, b.Add(i, place))
+		value, score := g.windowRows(p, r, rows(i))
 		w := b.Exp(b.Sub(score, b.Row(top)))
-		return []*tile.Value{b.Add(c[0], b.Sum(w, 0)), b.Add(c[1], b.Sum(b.Mul(w, value), 0))}
+		return []*tile.Value{b.Add(c[0], down(tile.Sum, w)), b.Add(c[1], down(tile.Sum, b.Mul(w, value)))}
 	})
 	pooled := b.Row(b.Div(sums[1], sums[0]))
 	if r.colLive != nil { // no score at all makes no number, and norms go over the whole block
@@ -143,7 +150,7 @@ func (g *gen) pullPooled(in *ir.Instr, r *region) *tile.Value {
 	return pooled
 }
 
-// windowRows are values and scores of rows (a column of places) of the windows of an entry. What does not exist has
+// windowRows are values and scores of rows (a column of places, or one) of the windows of an entry. What does not exist has
 // value 0 and score -∞.
 func (g *gen) windowRows(p pool, r *region, row *tile.Value) (value, score *tile.Value) {
 	b := g.b

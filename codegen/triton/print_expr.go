@@ -255,7 +255,10 @@ func (l *plan) load(op *tile.Op) *node {
 		if !op.Param.DType.IsFloat() {
 			other = fmt.Sprint(int64(op.Float))
 		}
-		args = append(args, newKeyword("mask", l.value(mask)), newKeyword("other", newAtom(other)))
+		args = append(args, newKeyword("mask", l.value(mask)))
+		if !math.IsNaN(op.Float) {
+			args = append(args, newKeyword("other", newAtom(other)))
+		}
 	}
 	return newCall("tl.load", args...)
 }

@@ -127,7 +127,7 @@ func (g *gen) depth(p product, limit int) int {
 	if d < 64 {
 		d = min(pow2(p.k), limit)
 	}
-	return max(d, p.w.Type.Elem.Cols)
+	return max(d, p.w.Type.Elem.Cols, g.plan.lanes)
 }
 
 // multiplyAdd are the products for one row of x: weights are read once and multiplied as they come.
@@ -150,14 +150,17 @@ func (g *gen) multiplyAdd(all []product) []*tile.Value {
 			first[n] = b.Add(q.base, r.first)
 		}
 		rows[n] = b.Col(b.Add(first[n], b.Range(r.width)))
-		start[n] = b.Zeros(r.width, width).Named("acc")
+		if start[n] = b.Zeros(r.width, width); g.plan.sumEachRound {
+			start[n] = b.Zeros(r.width)
+		}
+		start[n].Named("acc")
 	}
 	acc := g.loop("k", b.Int(0), p.to, depth, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
 		out := make([]*tile.Value, len(all))
 		if g.byWords(p, depth) {
 			x := g.eighths(p, i, width)
 			for n, q := range all {
-				out[n] = b.Add(c[n], g.weighedWords(q, x, i, width, rows[n], live))
+				out[n] = b.Add(c[n], g.summed(g.weighedWords(q, x, i, width, rows[n], live)))
 			}
 			return out
 		}
@@ -165,15 +168,26 @@ func (g *gen) multiplyAdd(all []product) []*tile.Value {
 		x := g.pull(p.x, xb)
 		for n, q := range all {
 			wb := g.block(rows[n], live, r.width.Size, i, width, p.k)
-			out[n] = b.Add(c[n], g.weighed(q, x, xb, wb, first[n]))
+			out[n] = b.Add(c[n], g.summed(g.weighed(q, x, xb, wb, first[n])))
 		}
 		return out
 	})
 	sums := make([]*tile.Value, len(all))
 	for n := range sums {
-		sums[n] = b.Row(b.Sum(acc[n], 1))
+		if sums[n] = acc[n]; !g.plan.sumEachRound {
+			sums[n] = b.Sum(acc[n], 1)
+		}
+		sums[n] = b.Row(sums[n])
 	}
 	return sums
+}
+
+// summed is a round's part of the sums of rows, where each round sums.
+func (g *gen) summed(x *tile.Value) *tile.Value {
+	if !g.plan.sumEachRound {
+		return x
+	}
+	return g.b.Sum(x, 1)
 }
 
 // rowsAtOnce is how many weight rows an instance multiplies with one row of activations: as many as fit, but few enough
@@ -192,7 +206,7 @@ func (g *gen) rowsAtOnce(in *ir.Instr, need int) int {
 	for ok && width > g.plan.gemvWidth && total/width < g.plan.instances {
 		width /= 2
 	}
-	for width > 1 && (n%width != 0 || need > 1 && need%width != 0) {
+	for width > g.plan.lanes && (n%width != 0 || need > 1 && need%width != 0) {
 		width /= 2
 	}
 	return width

@@ -18,7 +18,7 @@ func (g *gen) argmaxSections(in *ir.Instr, sinks []sink) []*section {
 		return []*section{g.newSection(sinks, rows, "the best of all blocks of a row for each instance", func(id *tile.Value) {
 			b := g.b
 			values, places := g.found(in, rows, blocks)
-			lane, live := g.lanes(nil, pow2(blocks), blocks)
+			lane, live := g.countFrom(nil, g.lanes(blocks), blocks)
 			at := b.Add(b.MulI(id, blocks), lane)
 			value, place := g.best(b.Load(values, at, live, 0), b.Load(places, at, live, 0), live)
 			g.storeBest(in, sinks, id, value, place)
@@ -29,7 +29,7 @@ func (g *gen) argmaxSections(in *ir.Instr, sinks []sink) []*section {
 		row := b.DivI(id, blocks).Named("row")
 		r := g.columnBlock(row, nil, 1, b.ModI(id, blocks), width, v)
 		x := b.Reshape(g.spread(g.pull(in.Args[0], r), r), r.width)
-		places, live := g.lanes(r.first, width, v)
+		places, live := g.countFrom(r.first, width, v)
 		value, place := g.best(x, places, live)
 		if blocks == 1 {
 			g.storeBest(in, sinks, row, value, place)
@@ -45,8 +45,8 @@ func (g *gen) argmaxSections(in *ir.Instr, sinks []sink) []*section {
 	return []*section{s}
 }
 
-// lanes count from first, or from 0, and live below n; live is nil where all do.
-func (g *gen) lanes(first *tile.Value, width, n int) (lane, live *tile.Value) {
+// countFrom yields numbers from first, or from 0, and which of them are below n; live is nil where all are.
+func (g *gen) countFrom(first *tile.Value, width, n int) (lane, live *tile.Value) {
 	lane = g.b.Range(tile.D(width))
 	if first != nil {
 		lane = g.b.Add(first, lane)
@@ -91,7 +91,7 @@ func (g *gen) pickSection(in *ir.Instr, sinks []sink) *section {
 	n := g.columns(in.Args[0])
 	return g.newSection(sinks, g.rows(in.Args[0]), "a row for each instance", func(id *tile.Value) {
 		b := g.b
-		lane, live := g.lanes(nil, pow2(n), n)
+		lane, live := g.countFrom(nil, g.lanes(n), n)
 		at := b.Add(b.MulI(id, n), lane)
 		place := b.Add(b.MulI(lane, in.Attrs.Int("part")), b.Load(g.elements(in.Args[1], tile.In), at, live, 0))
 		_, token := g.best(b.Load(g.elements(in.Args[0], tile.In), at, live, 0), place, live)

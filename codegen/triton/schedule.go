@@ -1,6 +1,10 @@
 package triton
 
-import "flagc/targets"
+import (
+	"math"
+
+	"flagc/targets"
+)
 
 // schedule is how large blocks are. It follows from a target's traits alone, so equal builds have equal kernels.
 type schedule struct {
@@ -21,6 +25,13 @@ type schedule struct {
 	rankBlock     int // compressed entries that a program ranks at once
 	valueWidth    int // channels that a program of attention weighs at once
 	warps         int
+	lanes         int  // of a vector at least, 1 where there is no such limit
+	headRows      int  // heads that a dot of attention takes at most
+	sumEachRound  bool // whether a product of one row is summed in each round of its loop, which takes less room than after it
+	wholeElements int  // of whole rows of a matrix product that its epilogue takes at once
+	maskedRows    int  // rows of a tile under a mask at most; 0 for any
+	factorsApart  bool // whether exponentials that scale rows of tiles come from a program of their own
+	lastAxis      bool // whether only the last axis of a tile reduces
 }
 
 // scheduleFor chooses blocks for a target.
@@ -28,11 +39,25 @@ func scheduleFor(t targets.Target) schedule {
 	m, n, k := t.Dot.Tile(16)
 	p := schedule{rowElements: 8192, gemvElements: 16384, gemvWidth: 2, instances: 256, mixElements: 4096, mixParts: 32, dotM: max(m, 16), dotN: max(n, 16), dotK: max(k, 32), panelElements: 16384, blockElements: 16384, dotRows: 32,
 		dotWidth: 128, dotDepth: 128, keyBlock: 64, rankBlock: 16, valueWidth: 128, warps: 4}
+	p.lanes, p.headRows, p.wholeElements = 1, 64, math.MaxInt
 	if kind, ok := t.OnChip.Kind.Get(); ok && kind != targets.Shared {
 		// Every tile lives in the buffer, most of them twice.
 		p.rowElements, p.gemvElements, p.gemvWidth, p.instances = 2048, 4096, 16, 32
 		p.panelElements, p.blockElements = 8192, 2048
 		p.dotWidth, p.dotDepth, p.valueWidth = 64, 64, 64
+		if kind == targets.CoreBuffers {
+			p.sumEachRound, p.wholeElements = true, 4096
+		}
 	}
+	if n, ok := t.Loads.MinLanes.Get(); ok {
+		p.lanes, p.gemvWidth, p.dotN, p.dotK = n, max(p.gemvWidth, n), max(p.dotN, n), max(p.dotK, n)
+		p.keyBlock, p.rankBlock = max(p.keyBlock, n), max(p.rankBlock, n)
+		p.valueWidth = max(p.valueWidth, 2*n) // a rope takes pairs of channels
+	}
+	if n, ok := t.Loads.MaxMasked.Get(); ok {
+		p.maskedRows, p.headRows, p.dotRows = n, min(p.headRows, n), min(p.dotRows, n)
+	}
+	p.factorsApart = t.Ops.BroadcastExp.Is(targets.Forbidden)
+	p.lastAxis = t.Reductions.LastAxis.Is(true)
 	return p
 }

@@ -214,10 +214,13 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 }
 
 // apart reports whether an epilogue is a program of its own because a block of rows of it does not fit beside the product:
-// a Hadamard transform of several rows is a product with a matrix, of one row two small sums.
+// a Hadamard transform of several rows is a product with a matrix, of one row two small sums; other epilogues need whole
+// rows, of which not all memories hold as many as a dot has.
 func (g *gen) apart(s sink) bool {
-	k := g.columns(s.value)
-	return g.fn.Mode == ir.Prefill && g.hasOp(s.value, ops.Hadamard) && k*k > 4*g.plan.rowElements
+	if k := g.columns(s.value); g.fn.Mode == ir.Prefill {
+		return g.hasOp(s.value, ops.Hadamard) && k*k > 4*g.plan.rowElements || s.whole && g.plan.dotM*k > g.plan.wholeElements
+	}
+	return false
 }
 
 // newSection names a section after what it leaves.
@@ -289,7 +292,7 @@ func (g *gen) writeRows(sinks []sink, row *tile.Value, whole bool, k int) {
 // of another run side by side: one instance that arrives last would compute them one after the other.
 func (g *gen) mixSections(in *ir.Instr, sinks []sink) []*section {
 	parts := g.mixParts(in)
-	if parts == 1 {
+	if parts == 1 && !g.mixByRows(in) {
 		return g.rowSections(sinks)
 	}
 	if !g.arrived[in] {
@@ -365,7 +368,7 @@ func (g *gen) productSection(s sink) *section {
 	if g.fn.Mode == ir.Decode || g.hasSlots(v) {
 		sec := g.newSection([]sink{s}, g.rows(v).Mul(ir.Const(blocks)), "a block of columns of one row for each instance", func(id *tile.Value) {
 			row := g.b.DivI(id, blocks).Named("row")
-			s.write(g.columnBlock(row, nil, 1, g.b.ModI(id, blocks), width, k))
+			s.write(g.productBlock(s, row, nil, 1, g.b.ModI(id, blocks), width))
 		})
 		return sec
 	}
@@ -383,7 +386,7 @@ func (g *gen) productSection(s sink) *section {
 		if groups > 1 {
 			rows = b.Add(b.MulI(token, groups), group).Named("row")
 		}
-		r := g.columnBlock(rows, live, height, block, width, k)
+		r := g.productBlock(s, rows, live, height, block, width)
 		r.group = group
 		s.write(r)
 	})
@@ -428,7 +431,7 @@ func (g *gen) productWidth(s sink, k int) int {
 	one := g.fn.Mode == ir.Decode || g.hasSlots(s.value)
 	least := g.plan.dotN
 	if one {
-		least = 1
+		least = g.plan.lanes
 	}
 	if s.whole {
 		return max(least, pow2(k))

@@ -156,6 +156,9 @@ func pow2(n int) int {
 	return p
 }
 
+// lanes is how long a vector of n elements is.
+func (g *gen) lanes(n int) int { return max(pow2(n), g.plan.lanes) }
+
 // pow2Divisor is the largest power of two, at most limit, that divides n.
 func pow2Divisor(n, limit int) int {
 	p := 1

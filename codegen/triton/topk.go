@@ -38,7 +38,7 @@ func (g *gen) topSection(in *ir.Instr, sinks []sink) *section {
 // are better, and in the block itself by both. Where one look tells which side a block is on, a comparison is all it costs.
 func (g *gen) rank(score *ir.Value, row, visible, first, entry, mine *tile.Value) *tile.Value {
 	b := g.b
-	width := g.plan.rowElements / g.plan.rankBlock
+	width := max(g.plan.rowElements/g.plan.rankBlock, g.plan.lanes)
 	count := func(before *tile.Value) *tile.Value { return b.Sum(b.Where(before, b.Int(1), b.Int(0)), 1) }
 	side := func(name string, from, to *tile.Value, c tile.Code, rank *tile.Value) *tile.Value {
 		return g.loop(name, from, to, width, []*tile.Value{rank}, func(i *tile.Value, r []*tile.Value) []*tile.Value {

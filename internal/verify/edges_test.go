@@ -156,9 +156,9 @@ var realKernels = []string{"hc_attn_fn.decode", "hc_post.decode", "sparse_attent
 
 // TestRealSizes checks kernels of Flash on 8 ranks and of Pro on 16 at their real sizes.
 func TestRealSizes(t *testing.T) {
-	for _, b := range []build{{"h200", targets.PolicyFP8, 8}, {"ascend-910b-64g", targets.PolicyBF16, 16}} {
+	for _, b := range []build{{"h200", targets.PolicyFP8, 8}, {"ascend-910b-64g", targets.PolicyBF16, 16}, {"p800", targets.PolicyBF16, 8}} {
 		name := map[int]string{8: "deepseek-v4-flash", 16: "deepseek-v4-pro"}[b.tp]
-		t.Run(name, func(t *testing.T) {
+		t.Run(name+" on "+b.target, func(t *testing.T) {
 			m := builtin(t, name)
 			target := b.compile(t, m)
 			small := Shrink(m, 1, 64)

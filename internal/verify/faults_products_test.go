@@ -14,17 +14,17 @@ func (e *edit) scaleByte(param string) *tile.Op {
 }
 
 var quantFaults = []fault{
-	{planted: "amax has no floor", kernel: "hc_attn_fn.decode", variation: Subnormal, plant: func(e *edit) {
+	{planted: "amax has no floor", kernel: "hc_attn_fn.decode", program: 1, variation: Subnormal, plant: func(e *edit) {
 		e.constant(1e-4, false).Float = 0
 	}},
-	{planted: "scales are rounded down instead of up", kernel: "hc_attn_fn.decode", text: true, plant: func(e *edit) {
+	{planted: "scales are rounded down instead of up", kernel: "hc_attn_fn.decode", program: 1, text: true, plant: func(e *edit) {
 		exponent := e.named("exponent")
 		e.replace(exponent.Results[0], exponent.Args[0])
 	}},
 	{planted: "codes are truncated instead of rounded", kernel: "wq_b.decode", plant: func(e *edit) {
 		e.constant(0x7ffff, true).Int = 0
 	}},
-	{planted: "ties of codes go away from zero instead of to even", kernel: "hc_attn_fn.decode", plant: func(e *edit) {
+	{planted: "ties of codes go away from zero instead of to even", kernel: "hc_attn_fn.decode", program: 1, plant: func(e *edit) {
 		e.constant(0x7ffff, true).Int = 0x80000
 	}},
 	{planted: "codes below the normal numbers have too coarse steps", kernel: "q_norm_kv_norm.prefill", plant: func(e *edit) {
@@ -38,7 +38,7 @@ var quantFaults = []fault{
 		})
 		e.replace(stay.Results[0], stay.Args[1])
 	}},
-	{planted: "bf16 results are truncated", kernel: "hc_attn_fn.decode", plant: func(e *edit) {
+	{planted: "bf16 results are truncated", kernel: "hc_attn_fn.decode", program: 1, plant: func(e *edit) {
 		e.operand(e.stores("y_1")[0].Args[1].Def, 0, func(p *patch, x *tile.Value) *tile.Value {
 			bits := p.add(&tile.Op{Code: tile.Bitcast, Args: []*tile.Value{x}}, tile.I32, x.Shape)
 			return p.add(&tile.Op{Code: tile.Bitcast, Args: []*tile.Value{p.binary(tile.And, bits, p.int(-1<<18))}}, tile.F32, x.Shape)

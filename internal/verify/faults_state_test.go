@@ -97,8 +97,8 @@ var stateFaults = []fault{
 }
 
 var streamFaults = []fault{
-	{planted: "all of Sinkhorn's rounds but the first are left out", kernel: "hc_attn_fn.decode", plant: func(e *edit) { e.loop("round").Args[1].Def.Int = 1 }},
-	{planted: "Sinkhorn's iterations end on rows", kernel: "hc_attn_fn.decode", plant: func(e *edit) {
+	{planted: "all of Sinkhorn's rounds but the first are left out", kernel: "hc_attn_fn.decode", program: 1, plant: func(e *edit) { e.loop("round").Args[1].Def.Int = 1 }},
+	{planted: "Sinkhorn's iterations end on rows", kernel: "hc_attn_fn.decode", program: 1, plant: func(e *edit) {
 		l := e.loop("round")
 		l.Args[1].Def.Int = 2 // so few that the order shows
 	}},
@@ -117,13 +117,13 @@ var streamFaults = []fault{
 			return p.binary(tile.Mul, p.binary(tile.Div, x, p.int(4)), p.int(4))
 		})
 	}},
-	{planted: "the mean square is taken over one stream", kernel: "hc_attn_fn.decode", plant: func(e *edit) {
+	{planted: "the mean square is taken over one stream", kernel: "hc_attn_fn.decode", program: 1, plant: func(e *edit) {
 		e.constant(1.0/1024, false).Float = 1.0 / 256
 	}},
-	{planted: "the third scale is used for all parts", kernel: "hc_attn_fn.decode", plant: func(e *edit) {
+	{planted: "the third scale is used for all parts", kernel: "hc_attn_fn.decode", program: 1, plant: func(e *edit) {
 		e.operand(e.load("hc_attn_scale"), 0, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Maximum, x, p.int(2)) })
 	}},
-	{planted: "post has no factor of two", kernel: "hc_attn_fn.decode", plant: func(e *edit) { e.constant(2, false).Float = 1 }},
+	{planted: "post has no factor of two", kernel: "hc_attn_fn.decode", program: 1, plant: func(e *edit) { e.constant(2, false).Float = 1 }},
 	{planted: "the gain of the norm is left out", kernel: "enorm_hnorm.prefill", plant: func(e *edit) {
 		gain := e.user(e.load("hnorm").Results[0], tile.Cast)
 		e.after(gain, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Div, x, x) })
@@ -146,10 +146,10 @@ var launchFaults = []fault{
 	{planted: "two instances store different values in one place", kernel: "wo_b.decode", plant: func(e *edit) {
 		e.operand(e.stores("y_2")[0], 0, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Mod, x, p.int(128)) })
 	}},
-	{planted: "the first of a row's results is not stored", kernel: "hc_attn_fn.decode", plant: func(e *edit) {
+	{planted: "the first of a row's results is not stored", kernel: "hc_attn_fn.decode", program: 1, plant: func(e *edit) {
 		e.operand(e.find("lower bound", func(op *tile.Op) bool { return op.Code == tile.Ge }), 1,
 			func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Add, x, p.int(1)) })
 	}},
-	{planted: "lanes behind a row are stored as well", kernel: "hc_attn_fn.decode", plant: func(e *edit) { unmask(e.stores("post")[0]) }},
+	{planted: "lanes behind a row are stored as well", kernel: "hc_attn_fn.decode", program: 1, plant: func(e *edit) { unmask(e.stores("post")[0]) }},
 	{planted: "an instance too few is launched", kernel: "repeat.prefill", plant: func(e *edit) { e.p.Grid = "(" + e.p.Grid + ") - 1" }},
 }

@@ -30,13 +30,14 @@ func unmask(op *tile.Op) { op.Args[len(op.Args)-1] = nil }
 
 // faultsOf are the tables of all kinds of kernels.
 var faultsOf = map[string][]fault{"attention": attentionFaults, "quantisation": quantFaults, "products": productFaults,
-	"routing": routingFaults, "state": stateFaults, "streams": streamFaults, "launch": launchFaults, "tokens": sampleFaults}
+	"routing": routingFaults, "vectors": vectorFaults, "state": stateFaults, "streams": streamFaults, "launch": launchFaults,
+	"tokens": sampleFaults}
 
 // TestPlantedFaultsAreFound plants one mistake after the other in programs that pass, and holds that each is found.
 func TestPlantedFaultsAreFound(t *testing.T) {
 	modules := map[targets.Policy]*planted{}
-	for _, policy := range []targets.Policy{targets.PolicyFP8, targets.PolicyW4A16} {
-		name := map[targets.Policy]string{targets.PolicyFP8: "h200", targets.PolicyW4A16: "ascend-910b-32g"}[policy]
+	for policy, name := range map[targets.Policy]string{
+		targets.PolicyFP8: "h200", targets.PolicyW4A16: "ascend-910b-32g", targets.PolicyBF16: "p800"} {
 		m, target := lowered(t, "deepseek-v4-nano", name, 2, policy)
 		modules[policy] = &planted{m: m, target: target}
 	}

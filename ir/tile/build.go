@@ -284,7 +284,7 @@ func (b *Builder) Dot(x, y, acc *Value) *Value {
 	return b.emit(&Op{Code: Dot, Args: []*Value{x, y, acc}}, F32, x.Shape[0], y.Shape[1])
 }
 
-// Load reads elements; lanes whose mask is false hold other. A nil mask reads all.
+// Load reads elements; lanes whose mask is false hold other, or anything if that is NaN. A nil mask reads all.
 func (b *Builder) Load(p *Param, offsets, mask *Value, other float64) *Value {
 	shape := offsets.Shape
 	if mask != nil {

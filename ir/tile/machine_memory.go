@@ -172,7 +172,7 @@ func (m *machine) load(op *Op) func() {
 	other, garbage := op.Float, int64(0x5555555555555555)
 	if m.opts.PoisonMasked {
 		other = math.NaN()
-	} else if !r.DType.IsFloat() {
+	} else if !r.DType.IsFloat() && !math.IsNaN(other) {
 		garbage = int64(other)
 	}
 	switch to.key.kind {

@@ -1,6 +1,7 @@
 package tile
 
 import (
+	"math"
 	"slices"
 	"strconv"
 
@@ -99,8 +100,11 @@ func (p *parser) operands(op *Op, at token) {
 	case Load:
 		p.place(op)
 		op.Args = append(op.Args, p.mask())
-		if op.Args[1] != nil && p.accept("else") {
-			op.Float = p.float()
+		if op.Args[1] != nil {
+			op.Float = math.NaN()
+			if p.accept("else") {
+				op.Float = p.float()
+			}
 		}
 	case Store:
 		p.place(op)

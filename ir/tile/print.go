@@ -301,9 +301,9 @@ func (w *printer) mask(op *Op, i int) string {
 	return ""
 }
 
-// other is what masked lanes hold; without a mask nobody sees it.
+// other is what masked lanes hold, if the load says; without a mask nobody sees it.
 func (w *printer) other(op *Op) string {
-	if len(op.Args) > 1 && op.Args[1] != nil {
+	if len(op.Args) > 1 && op.Args[1] != nil && !math.IsNaN(op.Float) {
 		return " else " + floatText(op.Float)
 	}
 	return ""

@@ -236,7 +236,7 @@ func accessType(op *Op) (DType, error) {
 	if op.Code == Store && op.Args[1].DType != d {
 		return 0, fmt.Errorf("%s is stored to a pointer to %s", op.Args[1].DType, d)
 	}
-	if op.Code == Load && !d.IsFloat() && !wholeIn(op.Float, d) {
+	if op.Code == Load && !d.IsFloat() && !math.IsNaN(op.Float) && !wholeIn(op.Float, d) {
 		return 0, fmt.Errorf("masked lanes hold %v, which is no %s", op.Float, d)
 	}
 	return d, nil
