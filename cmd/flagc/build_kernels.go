@@ -70,7 +70,7 @@ func (m *model) addKernels(files map[string][]byte, info *buildInfo) error {
 		if err := kernelFiles(built, files); err != nil {
 			return err
 		}
-		info.Launches.CountPrograms(m.module, func(f *ir.Func) int { return len(built.Kernel(f).Programs) })
+		info.Launches.CountPrograms(m.module, func(f *ir.Func) int { return started(m.module, built.Kernel(f)) })
 	}
 	for _, f := range m.module.Kernels {
 		k := describeKernel(calls, f)
@@ -154,7 +154,22 @@ func largest(m *ir.Module, k *triton.Lowered, p *tile.Program) launchSize {
 		}
 		return n
 	}
-	return launchSize{sizes, value(p.Grid), value(p.Bytes), value(p.Flops)}
+	n := value(p.Grid)
+	if n == 0 {
+		return launchSize{Sizes: sizes} // not launched
+	}
+	return launchSize{sizes, n, value(p.Bytes), value(p.Flops)}
+}
+
+// started is how many programs of a kernel have instances in the largest launch that memory is planned for.
+func started(m *ir.Module, k *triton.Lowered) int {
+	n := 0
+	for _, p := range k.Programs {
+		if largest(m, k, p).Instances > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // The checks of flagc verify, in the order in which they are run and told.

@@ -24,9 +24,9 @@ func (a *app) kernels() *cobra.Command {
 		Short: "List a model's kernels for a target, or print one as Triton or tile text",
 		Long: `Lists the programs that the kernels of a model become on a target: how often a decoded token starts each, its grid,
 warps and pipeline stages, an estimate of its tiles in on-chip memory, and the bytes of one launch. Counts and bytes are
-of the largest launch that memory is planned for. With --kernel it prints one program as the Triton text that a build
-has, or with --tile as the tile program behind it. Programs that break rules of the target are listed and printed too,
-with the reasons as errors at the end.`,
+of the largest launch that memory is planned for; where a grid is 0 the program is not started. With --kernel it prints
+one program as the Triton text that a build has, or with --tile as the tile program behind it. Programs that break rules
+of the target are listed and printed too, with the reasons as errors at the end.`,
 		Example: `  flagc kernels deepseek-v4-flash --target h20 --tp 8
   flagc kernels deepseek-v4-flash --target h20 --tp 8 --kernel wo_b_decode
   flagc kernels deepseek-v4-flash --target ascend-910b-32g --tp 8 --kernel wo_b_decode --tile`,

@@ -31,7 +31,7 @@ type Kernel struct {
 	Of        string    `json:"of"` // the first sentence of its text
 	Params    []Param   `json:"params"`
 	Constants Constants `json:"constants"`
-	Grid      string    `json:"grid"`
+	Grid      string    `json:"grid"` // how many instances; where it is 0 the kernel is not launched
 	Warps     int       `json:"warps"`
 	Stages    int       `json:"stages"`
 	Dependent bool      `json:"dependent,omitempty"` // to be launched before the launch in front has ended, for which it waits

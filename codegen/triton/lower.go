@@ -49,6 +49,15 @@ type Binding struct {
 	Symbol string    // FromSize
 	Axis   ir.Dim    // FromFirst
 	Shape  []ir.Size // FromTicket, and FromWork without a value: the extents
+	Moved  []ir.Size // where a launch may move less of it: the extents of what it moves at least
+}
+
+// Least is the extents of what a launch moves of a room at least.
+func (b Binding) Least() []ir.Size {
+	if b.Moved != nil {
+		return b.Moved
+	}
+	return b.Shape
 }
 
 // Lower makes the programs of a kernel of m for a target. An op or a combination that no rule covers is an error.
@@ -65,7 +74,7 @@ func Lower(m *ir.Module, k *ir.Func, t targets.Target) (kernel *Lowered, err err
 	g := &gen{mod: m, fn: k, target: t, plan: scheduleFor(t), bound: k.Mode.Bound(),
 		kernel: &Lowered{Func: k, Bindings: map[string]Binding{}}, ropes: map[string]string{},
 		stored: map[*ir.Value]bool{}, here: map[*ir.Value]*tile.Value{},
-		arrived: map[*ir.Instr]bool{}, sums: map[*ir.Instr]bool{}, factors: map[*ir.Instr]bool{}}
+		arrived: map[*ir.Instr]bool{}, sums: map[*ir.Instr]bool{}, factors: map[*ir.Instr]bool{}, stage: map[*ir.Instr]int{}}
 	g.phases()
 	if t.Launch.Dependent.Is(true) {
 		for _, p := range g.kernel.Programs {
@@ -101,6 +110,7 @@ type gen struct {
 	arrived map[*ir.Instr]bool
 	sums    map[*ir.Instr]bool // the attention whose weighted sums other instances have left
 	factors map[*ir.Instr]bool // the attention whose factors an earlier program has left
+	stage   map[*ir.Instr]int  // of a choice of entries, how many of its programs there are
 	// here says for which rows of a result in memory the rank has computed anything; the others are 0.
 	here map[*ir.Value]*tile.Value
 

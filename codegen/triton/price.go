@@ -52,7 +52,8 @@ func (k *Lowered) dependents(p *tile.Program) tile.Dependents {
 	return tile.EarlyDependents
 }
 
-// in reports whether an instruction belongs to a program: what the last to arrive computes is the last program's.
+// in reports whether the work of an instruction is a program's: that of what the last to arrive computes is the last
+// program's, that of the others the first's.
 func (k *Lowered) in(in *ir.Instr, p *tile.Program) bool {
 	if len(k.Programs) == 1 {
 		return true
@@ -61,7 +62,10 @@ func (k *Lowered) in(in *ir.Instr, p *tile.Program) bool {
 	for _, t := range k.Func.Tail {
 		tail = tail || t == in
 	}
-	return tail == (p == k.Programs[len(k.Programs)-1])
+	if tail {
+		return p == k.Programs[len(k.Programs)-1]
+	}
+	return p == k.Programs[0]
 }
 
 // moves adds the bytes of one parameter.
@@ -74,7 +78,7 @@ func (k *Lowered) moves(bytes *sum, q *tile.Param, b Binding) {
 		bytes.add(append(k.bindAll(b.Shape), ir.Const(2*tile.I32.Bytes()))...)
 	case FromWork:
 		if b.Value == nil {
-			bytes.add(append(k.bindAll(b.Shape), ir.Const(q.DType.Bytes()))...)
+			bytes.add(append(k.bindAll(b.Least()), ir.Const(q.DType.Bytes()))...)
 			return
 		}
 		fallthrough

@@ -20,7 +20,7 @@ func (g *gen) argmaxSections(in *ir.Instr, sinks []sink) []*section {
 			values, places := g.found(in, rows, blocks)
 			lane, live := g.countFrom(nil, g.lanes(blocks), blocks)
 			at := b.Add(b.MulI(id, blocks), lane)
-			value, place := g.best(b.Load(values, at, live, 0), b.Load(places, at, live, 0), live)
+			value, place := g.largest(b.Load(values, at, live, 0), b.Load(places, at, live, 0), live)
 			g.storeBest(in, sinks, id, value, place)
 		})}
 	}
@@ -30,7 +30,7 @@ func (g *gen) argmaxSections(in *ir.Instr, sinks []sink) []*section {
 		r := g.columnBlock(row, nil, 1, b.ModI(id, blocks), width, v)
 		x := b.Reshape(g.spread(g.pull(in.Args[0], r), r), r.width)
 		places, live := g.countFrom(r.first, width, v)
-		value, place := g.best(x, places, live)
+		value, place := g.largest(x, places, live)
 		if blocks == 1 {
 			g.storeBest(in, sinks, row, value, place)
 			return
@@ -65,8 +65,8 @@ func (g *gen) found(in *ir.Instr, rows ir.Size, blocks int) (values, places *til
 	return values, g.kept(FromWork, name+"_at", tile.I32, "its place", shape())
 }
 
-// best is the largest of some numbers, of those that live, and the least place where it stands.
-func (g *gen) best(values, places, live *tile.Value) (value, place *tile.Value) {
+// largest is the largest of some numbers, of those that live, and the least place where it stands.
+func (g *gen) largest(values, places, live *tile.Value) (value, place *tile.Value) {
 	b := g.b
 	if live != nil {
 		values = b.Where(live, values, b.Float(math.Inf(-1)))
@@ -94,7 +94,7 @@ func (g *gen) pickSection(in *ir.Instr, sinks []sink) *section {
 		lane, live := g.countFrom(nil, g.lanes(n), n)
 		at := b.Add(b.MulI(id, n), lane)
 		place := b.Add(b.MulI(lane, in.Attrs.Int("part")), b.Load(g.elements(in.Args[1], tile.In), at, live, 0))
-		_, token := g.best(b.Load(g.elements(in.Args[0], tile.In), at, live, 0), place, live)
+		_, token := g.largest(b.Load(g.elements(in.Args[0], tile.In), at, live, 0), place, live)
 		for _, s := range sinks {
 			g.b.Store(g.elements(s.value, tile.Out), id, token.Named("token"), nil)
 		}

@@ -25,7 +25,7 @@ var heavy = []*ir.Op{ops.Linear, ops.GroupedLinear, ops.ExpertLinear, ops.SumSlo
 	ops.CompressPool, ops.SparseAttention, ops.IndexScore, ops.TopEntries, ops.Argmax, ops.Pick}
 
 // inParts are those whose results come from parts that other instances have left, rather than lying in memory.
-var inParts = []*ir.Op{ops.HCPre, ops.HCHead, ops.SparseAttention, ops.Argmax}
+var inParts = []*ir.Op{ops.HCPre, ops.HCHead, ops.SparseAttention, ops.TopEntries, ops.Argmax}
 
 func (g *gen) isHeavy(in *ir.Instr) bool { return slices.Contains(heavy, in.Op) }
 
@@ -182,7 +182,7 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 	case ops.IndexScore:
 		return []*section{g.scoreSection(anchors[0], sinks)}
 	case ops.TopEntries:
-		return []*section{g.topSection(anchors[0], sinks)}
+		return g.topSections(anchors[0], sinks)
 	case ops.Argmax:
 		return g.argmaxSections(anchors[0], sinks)
 	case ops.Pick:

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"flagc/codegen/triton"
 	"flagc/ir"
 	"flagc/ir/roles"
 )
@@ -21,15 +22,30 @@ func StandardCases(m *ir.Module, k *ir.Func) []Case {
 			break
 		}
 	}
+	out := []Case{{env(1, 0, roles.Tokens(k)), 0, 1, Random}, {env(2, 0, 1), last, 2, edge}}
 	if k.Mode == ir.Decode {
-		return []Case{{env(1, 255, 1), 0, 1, Random}, {env(2, 256, 1), last, 2, edge}}
+		out = []Case{{env(1, 255, 1), 0, 1, Random}, {env(2, 256, 1), last, 2, edge}}
 	}
-	return []Case{{env(1, 0, roles.Tokens(k)), 0, 1, Random}, {env(2, 0, 1), last, 2, edge}}
+	return append(out, longChoice(k)...)
+}
+
+// longChoice is a launch that chooses entries the long way, where a kernel has one and its inputs are not too many.
+func longChoice(k *ir.Func) []Case {
+	tokens, ok := triton.LongChoice(k)
+	const more = 9
+	env := ir.Env{"b": 1, "m": tokens + more, "p": 0, "s": tokens + more}
+	if k.Mode == ir.Decode {
+		env["p"], env["s"] = tokens+more-1, 1
+	}
+	if !ok || env["s"] > 1024 {
+		return nil
+	}
+	return []Case{{env, 0, 3, Random}}
 }
 
 // TextCases are those for Triton's interpreter, which is slow.
 func TextCases(m *ir.Module, k *ir.Func) []Case {
-	list := StandardCases(m, k)[:1]
+	list := append(StandardCases(m, k)[:1:1], longChoice(k)...)
 	if k.Mode == ir.Prefill {
 		list[0].Env["s"] = roles.FewTokens(k)
 	}

@@ -52,6 +52,10 @@ func WriteDeviceCases(dir, label string, k *triton.Lowered, l eval.Launch, mesh 
 // writeProgram stores the inputs of a program, runs it, and stores what it left.
 func writeProgram(dir, label string, k *triton.Lowered, p *tile.Program, l eval.Launch, args map[string]tile.Arg) error {
 	c := deviceCase{Label: label, Scalars: map[string]int{}, Pointers: map[string]devicePointer{}}
+	n, err := p.Instances(args)
+	if n == 0 {
+		return err
+	}
 	mine := map[string]tile.Arg{}
 	for _, q := range p.Params {
 		a := args[q.Name]
@@ -91,8 +95,12 @@ func writeProgram(dir, label string, k *triton.Lowered, p *tile.Program, l eval.
 
 // moved is how many of a parameter's bytes a launch must move: of experts those chosen, of caches the rows listed.
 func moved(k *triton.Lowered, l eval.Launch, q *tile.Param, all int) int {
-	v := k.Bindings[q.Name].Value
+	b := k.Bindings[q.Name]
+	v := b.Value
 	if v == nil {
+		if n, err := elements(b.Moved, l.Env); err == nil && b.Moved != nil {
+			return min(all, n*q.DType.Bytes())
+		}
 		return all
 	}
 	for _, in := range k.Func.Body {

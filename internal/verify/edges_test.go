@@ -131,7 +131,7 @@ func (e edges) cases(m *ir.Module, f *ir.Func) []Case {
 		}
 	}
 	add(3, 255, 1, Random)
-	if e.tpIsOne() && dependsOnPosition(f) && !roles.Uses(f, ops.TopEntries) { // ranking is of quadratic cost
+	if e.tpIsOne() && dependsOnPosition(f) {
 		add(1, 65535, 1, Random)
 	}
 	return out

@@ -81,20 +81,6 @@ var attentionFaults = []fault{
 	{planted: "heads of the indexer have their neighbours' weights", kernel: "index_score.prefill", env: ir.Env{"b": 2, "m": 300, "p": 0, "s": 20}, plant: func(e *edit) {
 		e.flip(e.load("w"))
 	}},
-	{planted: "of equal scores the later entry comes first", kernel: "top_entries.prefill", env: ir.Env{"b": 1, "m": 300, "p": 0, "s": 131}, variation: Duplicates, text: true, plant: func(e *edit) {
-		e.find("comparison of places", func(op *tile.Op) bool {
-			return op.Code == tile.Lt && len(op.Results[0].Shape) == 2 && op.Args[0].DType == tile.I32
-		}).Code = tile.Gt
-	}},
-	{planted: "a token does not see the entry that it completes", kernel: "top_entries.prefill", env: ir.Env{"b": 1, "m": 300, "p": 0, "s": 131}, plant: func(e *edit) {
-		e.operand(e.named("visible"), 1, func(p *patch, x *tile.Value) *tile.Value {
-			return p.binary(tile.Maximum, p.binary(tile.Sub, x, p.int(1)), p.int(0))
-		})
-	}},
-	{planted: "places behind the visible entries are left as they were", kernel: "top_entries.prefill", env: ir.Env{"b": 1, "m": 300, "p": 0, "s": 131}, plant: func(e *edit) {
-		list := e.stores("attn_picked")
-		e.remove(list[len(list)-1])
-	}},
 }
 
 // twoBlocks are tokens whose lists take two rounds.

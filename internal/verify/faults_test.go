@@ -19,6 +19,7 @@ type fault struct {
 	kernel    string
 	env       ir.Env // nil: two sequences of 255 tokens and one more, or of five
 	variation string // "" for random
+	scoring   string // of entries that are chosen, see scorings; "" for what the variation has
 	program   int    // which of the kernel's
 	policy    targets.Policy
 	text      bool // look for it with Triton's interpreter too
@@ -29,9 +30,9 @@ type fault struct {
 func unmask(op *tile.Op) { op.Args[len(op.Args)-1] = nil }
 
 // faultsOf are the tables of all kinds of kernels.
-var faultsOf = map[string][]fault{"attention": attentionFaults, "quantisation": quantFaults, "products": productFaults,
-	"routing": routingFaults, "vectors": vectorFaults, "state": stateFaults, "streams": streamFaults, "launch": launchFaults,
-	"tokens": sampleFaults}
+var faultsOf = map[string][]fault{"attention": attentionFaults, "choice": choiceFaults, "quantisation": quantFaults,
+	"products": productFaults, "routing": routingFaults, "vectors": vectorFaults, "state": stateFaults, "streams": streamFaults,
+	"launch": launchFaults, "tokens": sampleFaults}
 
 // TestPlantedFaultsAreFound plants one mistake after the other in programs that pass, and holds that each is found.
 func TestPlantedFaultsAreFound(t *testing.T) {
@@ -93,6 +94,9 @@ func (x *planted) launch(t *testing.T, f fault) (*triton.Lowered, eval.Launch) {
 		}
 		l, err := Synthesize(x.m, k, f.env, 1, 11, f.variation)
 		require.NoError(t, err)
+		if f.scoring != "" {
+			l = scored(t, x.m, l, scorings[f.scoring])
+		}
 		low, _, err := Programs(x.m, k, x.target, Bounds)
 		require.NoError(t, err)
 		return low, l

@@ -140,18 +140,27 @@ func room(b triton.Binding, env ir.Env) ([]byte, error) {
 		pair, err := encode(b.Value, nil, env)
 		return pair[0], err
 	}
-	n := tile.I32.Bytes()
-	for _, size := range b.Shape {
-		k, err := size.Eval(env)
-		if err != nil {
-			return nil, err
-		}
-		n *= k
+	n, err := elements(b.Shape, env)
+	if err != nil {
+		return nil, err
 	}
-	if b.Source == triton.FromTicket {
+	if n *= tile.I32.Bytes(); b.Source == triton.FromTicket {
 		return make([]byte, n), nil
 	}
 	return garbage(n, tile.F32), nil
+}
+
+// elements is how many elements extents make.
+func elements(extents []ir.Size, env ir.Env) (int, error) {
+	n := 1
+	for _, size := range extents {
+		k, err := size.Eval(env)
+		if err != nil {
+			return 0, err
+		}
+		n *= k
+	}
+	return n, nil
 }
 
 // encode stores a value's tensor, or makes room for one that is not given.

@@ -60,22 +60,30 @@ func Interpret(p *Program, args map[string]Arg, opts Options) error {
 	if err := Verify(p); err != nil {
 		return err
 	}
-	env, err := bind(p, args)
-	if err != nil {
+	if err := bind(p, args); err != nil {
 		return fmt.Errorf("kernel %s: %w", p.Name, err)
 	}
-	n, err := EvalExpr(p.Grid, env)
+	n, err := p.Instances(args)
 	if err != nil {
-		return fmt.Errorf("kernel %s: grid: %w", p.Name, err)
-	}
-	if n < 0 || n > math.MaxInt32 {
-		return fmt.Errorf("kernel %s: grid: %d instances are out of range", p.Name, n)
+		return err
 	}
 	workers := 1
 	if opts.Seed == 0 && !opts.Races && !p.uses(AtomicAdd) {
 		workers = min(n, runtime.GOMAXPROCS(0))
 	}
 	return runAll(p, args, opts, n, workers)
+}
+
+// Instances is how many instances a launch with these arguments has. One of none is not started.
+func (p *Program) Instances(args map[string]Arg) (int, error) {
+	n, err := EvalExpr(p.Grid, p.env(args))
+	if err != nil {
+		return 0, fmt.Errorf("kernel %s: grid: %w", p.Name, err)
+	}
+	if n < 0 || n > math.MaxInt32 {
+		return 0, fmt.Errorf("kernel %s: grid: %d instances are out of range", p.Name, n)
+	}
+	return n, nil
 }
 
 func (p *Program) uses(c Code) bool {
@@ -99,29 +107,29 @@ func (p *Program) env(args map[string]Arg) map[string]int {
 }
 
 // bind holds the arguments against the parameters.
-func bind(p *Program, args map[string]Arg) (map[string]int, error) {
+func bind(p *Program, args map[string]Arg) error {
 	for _, name := range sortedNames(args) {
 		if p.Param(name) == nil {
-			return nil, fmt.Errorf("there is no parameter %s", name)
+			return fmt.Errorf("there is no parameter %s", name)
 		}
 	}
 	env := p.env(args)
 	for _, q := range p.Params {
 		a, ok := args[q.Name]
 		if !ok {
-			return nil, fmt.Errorf("parameter %s has no argument", q.Name)
+			return fmt.Errorf("parameter %s has no argument", q.Name)
 		}
 		if !q.Pointer {
 			if a.Scalar != int(int32(a.Scalar)) {
-				return nil, fmt.Errorf("parameter %s: %d does not fit i32", q.Name, a.Scalar)
+				return fmt.Errorf("parameter %s: %d does not fit i32", q.Name, a.Scalar)
 			}
 			continue
 		}
 		if err := q.holdsLength(len(a.Data), env); err != nil {
-			return nil, fmt.Errorf("parameter %s: %w", q.Name, err)
+			return fmt.Errorf("parameter %s: %w", q.Name, err)
 		}
 	}
-	return env, nil
+	return nil
 }
 
 // holdsLength checks the size of a buffer against the parameter's shape.

@@ -70,7 +70,8 @@ type Program struct {
 	Doc    string // the mathematics, then shapes; lines
 	Params []*Param
 	Consts []*Const
-	// Grid is the number of instances, an expression over scalar parameters and constants.
+	// Grid is the number of instances, an expression over scalar parameters and constants. Where it is 0 there is nothing to
+	// launch.
 	Grid   string
 	Body   *Block
 	Launch Launch
