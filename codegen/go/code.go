@@ -136,7 +136,9 @@ func fill(at int, list []jen.Code) []jen.Code {
 
 // fillParams is fill for the parameters of a function.
 func fillParams(at int, list []jen.Code) []jen.Code {
-	return fillBy(at, list, func(x jen.Code) int { return width(jen.Var().Id("f").Func().Params(x)) - len("var f func()") + len(", ") })
+	return fillBy(at, list, func(x jen.Code) int {
+		return width(jen.Var().Id("f").Func().Params(x)) - len("var f func()") + len(", ")
+	})
 }
 
 func fillBy(at int, list []jen.Code, measure func(jen.Code) int) []jen.Code {

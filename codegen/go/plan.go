@@ -158,8 +158,10 @@ func (p *plan) parameters() {
 		owner := p.root[r]
 		v := p.variable(r)
 		v.param = "out"
-		if named(owner) && owner.Kind == ir.ResultValue {
-			v.param = camel(last(base(owner.Name)), false)
+		for _, n := range []*ir.Value{r, owner} {
+			if named(n) && n.Kind == ir.ResultValue {
+				v.param = camel(last(base(n.Name)), false)
+			}
 		}
 		v.param = names.name(v.param)
 		p.results = append(p.results, v)
