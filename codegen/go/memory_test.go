@@ -63,9 +63,13 @@ func TestTokensAllocateNothing(t *testing.T) {
 		return after.Mallocs - before.Mallocs
 	}
 	allocations(4)
-	if few, many := allocations(4), allocations(260); few != many {
-		t.Errorf("a run of 4 tokens makes %%d allocations, one of 260 tokens %%d", few, many)
+	var few, many uint64
+	for range 10 { // a busy machine makes Go start threads of its own now and then, which it keeps
+		if few, many = allocations(4), allocations(260); few == many {
+			return
+		}
 	}
+	t.Errorf("a run of 4 tokens makes %%d allocations, one of 260 tokens %%d", few, many)
 }
 `
 
