@@ -16,9 +16,9 @@ import (
 // computes nothing but a result yields the tail's operands in the result's place, and the function that takes the
 // result computes the tail before all else. Where the result is read otherwise the caller computes the tail.
 //
-// A result may then have been taken from one caller and not from another, as the streams of the first layer are: a
-// function has a version for each. Values that are recorded are yielded by whoever computes them and recorded under the
-// same names by the caller.
+// An argument may be such a result in one call and not in another, as the streams of the first layer are: a function has
+// a version for each. Values that are recorded are yielded by whoever computes them and recorded under the same names by
+// the caller.
 //
 // It is done where fewer launches come of it. In prefill a launch costs little beside its work, and what a tail reads
 // would take room for all tokens.
@@ -30,11 +30,10 @@ func carryTails(m *ir.Module, opts Options) error {
 		c := &carrier{m: m, atomics: opts.Target.Ops.Atomics.Is(targets.Works), tails: map[*ir.Func]*tail{},
 			launches: map[*ir.Func]int{}}
 		c.findTails()
-		c.rewrite()
-		for c.drop() {
+		for c.rewrite(); c.drop(); {
 			c.rewrite()
 		}
-		if !c.saves() {
+		if len(c.tails) == 0 || !c.saves() {
 			return nil
 		}
 		c.write()
@@ -104,17 +103,16 @@ func (c *carrier) findTails() {
 func (c *carrier) plan(f *ir.Func) *schedule {
 	s := newSchedule(f, c.atomics)
 	s.plan()
+	c.launches[f] = s.launches()
 	return s
 }
 
 // launchesOf is what a function launches itself.
 func (c *carrier) launchesOf(f *ir.Func) int {
-	n, ok := c.launches[f]
-	if !ok {
-		n = c.plan(f).launches()
-		c.launches[f] = n
+	if _, ok := c.launches[f]; !ok {
+		c.plan(f)
 	}
-	return n
+	return c.launches[f]
 }
 
 // findTail returns the tail that ends in result i, nil if there is none: if the launch that yields the result computes
