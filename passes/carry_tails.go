@@ -90,14 +90,29 @@ func (c *carrier) findTails() {
 		if f.Mode != ir.Decode || !called[f] || calls(f) {
 			continue
 		}
-		s := c.plan(f)
-		for i := range f.Return {
-			if t := findTail(s, i); t != nil {
+		for i, v := range f.Return {
+			if !mayEnd(f, v) {
+				continue
+			}
+			if t := findTail(c.plan(f), i); t != nil {
 				c.tails[f] = t
 				break
 			}
 		}
 	}
+}
+
+// mayEnd reports whether a result could be a tail's, before launches are planned, which takes longer: nothing in the
+// function reads it, and its op reads neither weights nor states.
+func mayEnd(f *ir.Func, v *ir.Value) bool {
+	end := v.Def
+	if end == nil || isBarrier(end) || len(end.Results) > 1 || returns(f, v) > 1 {
+		return false
+	}
+	if slices.ContainsFunc(end.Args, func(a *ir.Value) bool { return a != nil && (a.Kind == ir.WeightValue || a.Root().IsState()) }) {
+		return false
+	}
+	return !slices.ContainsFunc(f.Body, func(in *ir.Instr) bool { return slices.Contains(in.Args, v) })
 }
 
 func (c *carrier) plan(f *ir.Func) *schedule {
@@ -115,16 +130,12 @@ func (c *carrier) launchesOf(f *ir.Func) int {
 	return c.launches[f]
 }
 
-// findTail returns the tail that ends in result i, nil if there is none: if the launch that yields the result computes
-// more than that, if something else reads what it computes, or if an operand cannot be yielded.
+// findTail returns the tail that ends in result i, which may end one. It is nil if the launch that yields the result
+// computes more than that, if something else reads what it computes, or if an operand cannot be yielded.
 func findTail(s *schedule, i int) *tail {
-	f := s.f
-	end := f.Return[i].Def
-	if end == nil || isBarrier(end) || len(end.Results) > 1 {
-		return nil
-	}
+	end := s.f.Return[i].Def
 	level := s.level[s.index[end]]
-	t := &tail{f: f, result: i}
+	t := &tail{f: s.f, result: i}
 	within := map[*ir.Instr]bool{}
 	for k := len(s.body) - 1; k >= 0; k-- {
 		in := s.body[k]
@@ -137,9 +148,6 @@ func findTail(s *schedule, i int) *tail {
 		}
 	}
 	slices.Reverse(t.body)
-	if s.returns(f.Return[i]) > 1 || len(s.users[f.Return[i]]) > 0 {
-		return nil
-	}
 	for _, in := range t.body {
 		for _, a := range in.Args {
 			switch {
@@ -176,10 +184,10 @@ func (s *schedule) onlyRead(in *ir.Instr, by map[*ir.Instr]bool) bool {
 	return true
 }
 
-// returns is how often the function yields a value.
-func (s *schedule) returns(v *ir.Value) int {
+// returns is how often a function yields a value.
+func returns(f *ir.Func, v *ir.Value) int {
 	n := 0
-	for _, r := range s.f.Return {
+	for _, r := range f.Return {
 		if r == v {
 			n++
 		}
