@@ -77,8 +77,8 @@ func (m *Module) Called() map[*Func]bool {
 }
 
 // Rooms lists the values of f that need room, in the order of the text. What a collective reads or writes lies in the
-// communication buffers. A called function writes a result where the caller wants it, unless it is one of those, a
-// parameter, a state, or returned twice: then it is copied at the end.
+// communication buffers, also where a called function has the collective and yields the value. A called function writes
+// a result where the caller wants it, unless it is a parameter, a state, or returned twice: then it is copied at the end.
 func (x *Extents) Rooms(f *Func, called bool) ([]*Room, error) {
 	l := &lifetimes{index: map[*Value]*Room{}, called: called}
 	for _, a := range f.Args {
@@ -132,14 +132,34 @@ func (l *lifetimes) read(v *Value, at int) {
 }
 
 func (l *lifetimes) collective(in *Instr) {
-	if in.Op == nil || in.Op.Class != Collective {
-		return
-	}
-	for _, v := range append(slices.Clone(in.Args), in.Results...) {
+	for _, v := range in.communicated() {
 		if r := l.index[v.Root()]; r != nil {
 			r.Region = Communication
 		}
 	}
+}
+
+// communicated are the values of the instruction that lie in communication buffers.
+func (in *Instr) communicated() []*Value {
+	var list []*Value
+	switch {
+	case in.Op != nil && in.Op.Class == Collective:
+		list = append(slices.Clone(in.Args), in.Results...)
+	case in.Callee != nil:
+		for k, v := range in.Results {
+			if in.Callee.communicates(in.Callee.Return[k].Root()) {
+				list = append(list, v)
+			}
+		}
+	}
+	return list
+}
+
+// communicates reports whether a value of the function lies in communication buffers.
+func (f *Func) communicates(root *Value) bool {
+	return slices.ContainsFunc(f.Body, func(in *Instr) bool {
+		return slices.ContainsFunc(in.communicated(), func(v *Value) bool { return v.Root() == root })
+	})
 }
 
 // returned keeps result k alive to the end, or lets the caller say where it lies. Views that show less than their
@@ -156,7 +176,7 @@ func (l *lifetimes) returned(v *Value, k, end int) {
 		if r.Region == Result {
 			r.Region = Workspace
 		}
-	case l.called && r.Region == Workspace && v.isWhole():
+	case l.called && v.isWhole():
 		r.Region, r.Index = Result, k
 	}
 }

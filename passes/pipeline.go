@@ -45,6 +45,8 @@ var Pipeline = []Pass{
 	{"lower-precision", "what each weight is kept as, what products compute in, where activations are quantised",
 		replans(beforeKernels(lowerPrecision))},
 	{"shard", "tensor parallelism: parts of weights, local shapes, collectives", replans(beforeKernels(shard))},
+	{"carry-tails", "what ends a layer in decoding is computed where the next begins, if that saves a launch",
+		replans(carryTails)},
 	{"fuse", "kernels: which ops are one launch", replans(fuse)},
 	{planMemoryName, "where each value lies, what lives in place, exact bytes per rank", planMemory},
 }

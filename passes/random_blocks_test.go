@@ -270,3 +270,45 @@ func (b *body) hyperHead() {
 	b.op(ops.HCHead, ir.Attrs{eps("norm_eps"), eps("hc_eps")}, X, b.weight(f32, b.axis("hc"), flat), b.weight(f32, b.axis("1")),
 		b.weight(f32, b.axis("hc")))
 }
+
+// residual ends a layer as models do: what a block makes of a stream, or of several, goes back to it by an op that reads
+// no weights, which the function yields.
+func (b *body) residual() {
+	x := b.f.Args[len(b.f.Args)-1]
+	switch {
+	case len(x.Type.Dims) == 4:
+		n, _ := lastAxis(x).Size.IsConst()
+		flat := b.axis(text(n * b.m.Names()["hc"]))
+		pre := b.results(ops.HCPre, ir.Attrs{{Name: "iters", Value: 2}, eps("norm_eps"), eps("hc_eps")}, nil, x,
+			b.weight(f32, b.axis("M"), flat), b.weight(f32, b.axis("3")), b.weight(f32, b.axis("M")))
+		if pre != nil {
+			b.yields(b.op(ops.HCPost, nil, b.block(pre[0]), x, pre[1], pre[2]))
+		}
+	case isBF16(x):
+		b.yields(b.op(ops.Cast, ir.Attrs{{Name: "dtype", Value: "bf16"}}, b.op(ops.Add, nil, b.block(x), x)))
+	}
+}
+
+// block is experts, which ranks share, or two projections of a value, which they may share.
+func (b *body) block(x *ir.Value) *ir.Value {
+	if b.Intn(3) > 0 {
+		n := len(b.pool)
+		b.experts()
+		for _, v := range slices.Backward(b.pool[n:]) {
+			if v.Type.Equal(x.Type) {
+				return v
+			}
+		}
+	}
+	inner := b.project(b.maybe(b.normed(x)), "bf16", oneOf(b.grower, "F", "Q"))
+	if inner == nil {
+		return nil
+	}
+	return b.project(b.maybe(inner), "bf16", "D")
+}
+
+func (b *body) yields(v *ir.Value) {
+	if v != nil {
+		b.f.Return = append(b.f.Return, v)
+	}
+}

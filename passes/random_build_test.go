@@ -17,6 +17,7 @@ type grower struct {
 	*rand.Rand
 	m       *ir.Module
 	even    bool // sizes divide among ranks, and few weights have blocks of rows
+	chained bool // layers are short and add to streams that they hand on
 	traces  int
 	tensors int
 }
@@ -39,6 +40,9 @@ var sizes = []struct {
 func grow(seed int64) *ir.Module {
 	g := &grower{Rand: rand.New(rand.NewSource(seed)), m: &ir.Module{Name: fmt.Sprintf("random%d", seed), Source: "random.flag"}}
 	g.even = g.Intn(4) > 0
+	if rand.New(rand.NewSource(seed^0x57)).Intn(4) == 0 { // of its own, so that graphs of other seeds are what they were
+		g.chained, g.even = true, true
+	}
 	value := map[string]int{}
 	for _, s := range sizes {
 		list := s.odd
@@ -64,7 +68,11 @@ func grow(seed int64) *ir.Module {
 // functions grows the layers, then what calls them.
 func (g *grower) functions() {
 	layers := map[ir.Mode][]*ir.Func{}
-	for i := range g.Intn(3) {
+	sets := g.Intn(3)
+	if g.chained {
+		sets = 1 + sets/2
+	}
+	for i := range sets {
 		set := &ir.Params{Name: fmt.Sprintf("layer%d", i)}
 		for j := range 1 + g.Intn(2) {
 			set.Instances = append(set.Instances, fmt.Sprintf("layers%d.%d", i, j))
@@ -163,7 +171,12 @@ func (g *grower) function(set *ir.Params, name string, mode ir.Mode, args []ir.T
 		b.some(g.Intn(3))
 		b.calls(callee)
 	}
-	b.some(1 + g.Intn(7))
+	if g.chained && calls == nil {
+		b.some(g.Intn(2))
+		b.residual()
+	} else {
+		b.some(1 + g.Intn(7))
+	}
 	b.end()
 	g.m.Funcs = append(g.m.Funcs, f)
 	return f
@@ -253,7 +266,10 @@ func (b *body) pick(fits func(*ir.Value) bool) *ir.Value {
 	if len(list) == 0 {
 		return nil
 	}
-	if n := len(list); b.Intn(2) == 0 {
+	switch n := len(list); {
+	case b.chained:
+		list = list[n-1:]
+	case b.Intn(2) == 0:
 		list = list[n-min(n, 3):]
 	}
 	return list[b.Intn(len(list))]
@@ -380,7 +396,11 @@ func (b *body) end() {
 			}
 		}
 	}
-	for n := 1 + b.Intn(3); n > 0 || len(b.f.Return) == 0 && b.Intn(8) > 0; n-- {
+	n := 1 + b.Intn(3)
+	if b.chained && len(b.f.Return) > 0 && b.Intn(4) > 0 {
+		n = 0
+	}
+	for ; n > 0 || len(b.f.Return) == 0 && b.Intn(8) > 0; n-- {
 		if v := b.pick(func(*ir.Value) bool { return true }); v.Kind == ir.ResultValue || b.Intn(4) == 0 {
 			b.f.Return = append(b.f.Return, v)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -16,7 +17,8 @@ import (
 
 func (a *app) ir() *cobra.Command {
 	var f modelFlags
-	var function, diffOf string
+	var function string
+	var diff diffFlags
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "ir MODEL",
@@ -26,6 +28,7 @@ function for each kind of layer and mode. The text is complete: it can be read b
 		Example: `  flagc ir deepseek-v4-flash
   flagc ir deepseek-v4-pro --func block_csa.decode
   flagc ir deepseek-v4-flash --target h20 --diff lower-precision
+  flagc ir deepseek-v4-flash --target h20 --tp 8 --diff shard --func block_csa.decode
   flagc ir deepseek-v4 --config config.json --json`,
 		Args: exactly(1, "one MODEL"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -33,19 +36,19 @@ function for each kind of layer and mode. The text is complete: it can be read b
 			if err != nil {
 				return err
 			}
-			if diffOf != "" && f.after != "" {
+			if diff.pass != "" && f.after != "" {
 				return usageError{fmt.Errorf("--after and --diff both name a stage: give one of them")}
 			}
-			if diffOf != "" {
-				f.after = diffOf
+			if diff.pass != "" {
+				f.after = diff.pass
 			}
 			stages, err := m.stages(f.after)
 			if err != nil {
 				return err
 			}
 			switch {
-			case diffOf != "":
-				return a.printDiff(stages)
+			case diff.pass != "":
+				return a.printDiff(stages, function, diff)
 			case asJSON:
 				return a.printJSON(describeLowered(m.module))
 			case function != "":
@@ -57,21 +60,47 @@ function for each kind of layer and mode. The text is complete: it can be read b
 	}
 	f.register(cmd)
 	f.registerAfter(cmd)
-	cmd.Flags().StringVar(&diffOf, "diff", "", "print only what this pass changes: each old line and, below it, the new one")
-	completeWith(cmd, "diff", passes.Names()[1:])
-	cmd.Flags().StringVar(&function, "func", "", "print this function only, such as block_csa.decode")
+	diff.register(cmd)
+	cmd.Flags().StringVar(&function, "func", "", "print this function only, or what a pass changes in it, such as block_csa.decode")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a summary as JSON: functions, layer kinds, tensors, bytes, parameters, launches")
 	return cmd
 }
 
-// printDiff shows what the last of the stages changed.
-func (a *app) printDiff(stages []passes.Stage) error {
-	if len(stages) < 2 {
+// diffFlags say what to compare and how to show it.
+type diffFlags struct {
+	pass, style string
+	width       int
+}
+
+func (d *diffFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&d.pass, "diff", "", "print only what this pass changes, before and after side by side")
+	cmd.Flags().StringVar(&d.style, "diff-style", "", fmt.Sprintf("%s, or %s: each old line and, below it, the new one "+
+		"(default: by the width, side by side from %d columns on)", sideBySide, unified, leastWidth))
+	cmd.Flags().IntVar(&d.width, "width", 0, fmt.Sprintf("columns of a diff side by side (default: the terminal's, else %d)",
+		defaultWidth))
+	completeWith(cmd, "diff", passes.Names()[1:])
+	completeWith(cmd, "diff-style", []string{sideBySide, unified})
+}
+
+// printDiff shows what the last of the stages changed, in all or in one function.
+func (a *app) printDiff(stages []passes.Stage, function string, d diffFlags) error {
+	switch {
+	case len(stages) < 2:
 		return usageError{fmt.Errorf("--diff wants the name of a pass: %s", strings.Join(passes.Names()[1:], ", "))}
+	case d.style != "" && d.style != sideBySide && d.style != unified:
+		return usageError{fmt.Errorf("--diff-style %s: expected %s or %s", d.style, sideBySide, unified)}
+	case d.width != 0 && d.width < narrowest:
+		return usageError{fmt.Errorf("--width %d: two columns need at least %d", d.width, narrowest)}
+	}
+	if d.width == 0 {
+		d.width = cmp.Or(terminalWidth(a.out), defaultWidth)
 	}
 	before, after := stages[len(stages)-2], stages[len(stages)-1]
-	fmt.Fprintf(a.out, "- after %s\n+ after %s\n", before.Name, after.Name)
-	if !diffIR(a.out, before.Text, after.Text) {
+	old, new := only(sections(before.Text), function), only(sections(after.Text), function)
+	if len(old)+len(new) == 0 {
+		return noFunction(function, functionNames(sections(after.Text)))
+	}
+	if !diffIR(newDiff(a.out, d.style, max(d.width, narrowest), before.Name, after.Name), old, new) {
 		fmt.Fprintf(a.err, "%s changes nothing here\n", after.Name)
 	}
 	return nil
@@ -86,6 +115,10 @@ func (a *app) printFunction(m *ir.Module, name string) error {
 		}
 		names = append(names, f.FullName())
 	}
+	return noFunction(name, names)
+}
+
+func noFunction(name string, names []string) error {
 	if near := diag.Nearest(name, names); near != "" {
 		return fmt.Errorf("the model has no function %s: did you mean %s?", name, near)
 	}

@@ -1,8 +1,7 @@
 package main
 
 import (
-	"fmt"
-	"io"
+	"slices"
 	"strings"
 )
 
@@ -30,12 +29,30 @@ func sections(text string) []section {
 	return out
 }
 
-// diffIR writes what changed from one text to the other: for each section the old line and, right below it, the new
-// one. It reports whether anything did.
-func diffIR(w io.Writer, before, after string) bool {
-	old, new := sections(before), sections(after)
+// only returns the sections of functions and kernels of a name; all sections if the name is "".
+func only(s []section, name string) []section {
+	if name == "" {
+		return s
+	}
+	return slices.DeleteFunc(s, func(s section) bool { return s.head != "func "+name && s.head != "kernel "+name })
+}
+
+// functionNames lists the functions and kernels of sections.
+func functionNames(all []section) []string {
+	var out []string
+	for _, s := range all {
+		if kind, name, _ := strings.Cut(s.head, " "); kind == "func" || kind == "kernel" {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// diffIR shows what changed from some sections to others. It reports whether anything did.
+func diffIR(show diffStyle, old, new []section) bool {
 	changed := false
-	for _, p := range align(old, new, func(s section) string { return s.head }) {
+	heads := func(i, j int) int { return asScore(old[i].head == new[j].head) }
+	for _, p := range align(len(old), len(new), heads) {
 		var a, b section
 		if p.old >= 0 {
 			a = old[p.old]
@@ -43,78 +60,99 @@ func diffIR(w io.Writer, before, after string) bool {
 		if p.new >= 0 {
 			b = new[p.new]
 		}
-		changed = diffSection(w, a, b) || changed
+		changed = diffSection(show, a, b) || changed
 	}
 	return changed
 }
 
-func diffSection(w io.Writer, a, b section) bool {
+func diffSection(show diffStyle, a, b section) bool {
 	changed := false
-	for _, p := range align(a.lines, b.lines, key) {
-		if p.old >= 0 && p.new >= 0 && a.lines[p.old] == b.lines[p.new] {
+	for _, p := range align(len(a.lines), len(b.lines), related(a.lines, b.lines)) {
+		var old, new string
+		if p.old >= 0 {
+			old = a.lines[p.old]
+		}
+		if p.new >= 0 {
+			new = b.lines[p.new]
+		}
+		if old == new {
 			continue
 		}
 		if !changed {
-			head := a.head
-			if head == "" {
-				head = b.head
-			}
-			fmt.Fprintf(w, "\n%s\n", head)
+			show.section(max(a.head, b.head)) // one of them may be ""
 		}
 		changed = true
-		if p.old >= 0 {
-			fmt.Fprintf(w, "- %s\n", a.lines[p.old])
-		}
-		if p.new >= 0 {
-			fmt.Fprintf(w, "+ %s\n", b.lines[p.new])
-		}
+		show.lines(old, new)
 	}
 	return changed
 }
 
-// key is what a line defines: the results of an instruction, the name of a weight or a state.
-func key(line string) string {
+// related rates lines of both sides as pairs: best if they define the same, less if they share a result, as a launch
+// does with the ops that are in it.
+func related(old, new []string) func(i, j int) int {
+	a, b := allDefined(old), allDefined(new)
+	return func(i, j int) int {
+		if slices.Equal(a[i], b[j]) {
+			return 2
+		}
+		return asScore(slices.ContainsFunc(a[i], func(name string) bool { return slices.Contains(b[j], name) }))
+	}
+}
+
+func asScore(same bool) int {
+	if same {
+		return 1
+	}
+	return 0
+}
+
+func allDefined(lines []string) [][]string {
+	out := make([][]string, len(lines))
+	for i, line := range lines {
+		out[i] = defined(line)
+	}
+	return out
+}
+
+// defined is what a line defines: the results of an instruction or of the function, the name of a weight or a state.
+func defined(line string) []string {
 	if strings.HasPrefix(line, "%") {
 		results, _, _ := strings.Cut(line, " = ")
-		return results
+		return strings.Split(results, ", ")
 	}
 	words := strings.Fields(line)
-	return strings.Join(words[:min(2, len(words))], " ")
+	if words[0] == "return" {
+		return words[:1]
+	}
+	return []string{strings.Join(words[:min(2, len(words))], " ")}
 }
 
 // pair is two places that belong together; -1 where one side has none.
 type pair struct{ old, new int }
 
-// align finds a longest common subsequence of keys and lists all elements of both sides in order.
-func align[T any](old, new []T, key func(T) string) []pair {
-	a, b := make([]string, len(old)), make([]string, len(new))
-	for i, x := range old {
-		a[i] = key(x)
+// align pairs elements of both sides in their order so that the scores add up to the most, never two with score 0, and
+// lists all elements.
+func align(old, new int, score func(i, j int) int) []pair {
+	best := make([][]int, old+1) // from i and j on
+	for i := range best {
+		best[i] = make([]int, new+1)
 	}
-	for j, x := range new {
-		b[j] = key(x)
+	pairs := func(i, j int) bool {
+		n := score(i, j)
+		return n > 0 && n+best[i+1][j+1] == best[i][j]
 	}
-	length := make([][]int, len(a)+1) // of the longest one from i and j on
-	for i := range length {
-		length[i] = make([]int, len(b)+1)
-	}
-	for i := len(a) - 1; i >= 0; i-- {
-		for j := len(b) - 1; j >= 0; j-- {
-			if a[i] == b[j] {
-				length[i][j] = length[i+1][j+1] + 1
-			} else {
-				length[i][j] = max(length[i+1][j], length[i][j+1])
-			}
+	for i := old - 1; i >= 0; i-- {
+		for j := new - 1; j >= 0; j-- {
+			best[i][j] = max(best[i+1][j], best[i][j+1], score(i, j)+best[i+1][j+1])
 		}
 	}
 	var out []pair
-	i, j := 0, 0
-	for i < len(a) || j < len(b) {
+	for i, j := 0, 0; i < old || j < new; {
 		switch {
-		case i < len(a) && j < len(b) && a[i] == b[j]:
+		case i < old && j < new && pairs(i, j):
 			out = append(out, pair{i, j})
 			i, j = i+1, j+1
-		case j == len(b) || i < len(a) && length[i+1][j] >= length[i][j+1]:
+		case j == new || i < old && best[i+1][j] >= best[i][j+1]:
 			out = append(out, pair{i, -1})
 			i++
 		default:

@@ -128,10 +128,23 @@ func pair(name string, value jen.Code) *jen.Statement { return jen.Id(name).Op("
 
 // fill starts a line before each element of a list that would leave the page; at is where the list begins.
 func fill(at int, list []jen.Code) []jen.Code {
+	return fillBy(at, list, func(x jen.Code) int {
+		// Between others, since gofmt spaces the operators of a lone argument more widely.
+		return width(jen.Id("f").Call(jen.Null(), jen.Lit(0), x)) - len("f(0)")
+	})
+}
+
+// fillParams is fill for the parameters of a function.
+func fillParams(at int, list []jen.Code) []jen.Code {
+	return fillBy(at, list, func(x jen.Code) int {
+		return width(jen.Var().Id("f").Func().Params(x)) - len("var f func()") + len(", ")
+	})
+}
+
+func fillBy(at int, list []jen.Code, measure func(jen.Code) int) []jen.Code {
 	out := make([]jen.Code, len(list))
 	for i, x := range list {
-		// Between others, since gofmt spaces the operators of a lone argument more widely.
-		w := width(jen.Id("f").Call(jen.Null(), jen.Lit(0), x)) - len("f(0)")
+		w := measure(x)
 		if at+w > columns {
 			x, at = jen.Line().Add(x), 0
 		}

@@ -14,6 +14,6 @@
 // Invariants of what Generate returns:
 //   - the files depend on the module and the options alone, byte for byte;
 //   - go build, go vet and gofmt have nothing to say about them;
-//   - memory for values is allocated only where a call is larger than all before it;
+//   - memory for values is allocated only where a call is larger than all before it, and a decoded token takes none;
 //   - a value's memory is written to again only when nothing reads the value any more.
 package gohost

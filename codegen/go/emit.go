@@ -34,10 +34,9 @@ func (e *emitter) kernel(name string, args ...jen.Code) {
 	e.statement(call(selector("m."+name), args...), "")
 }
 
-// wide is the ending of the kernels that pass unrounded mixing weights; pre is the hc_pre that makes them, nil
-// where they are parameters.
-func (e *emitter) wide(pre *ir.Instr) string {
-	if pre != nil && unrounded(e.p.f, pre) {
+// wide is the ending of the kernels that pass unrounded mixing weights.
+func (e *emitter) wide(weight *ir.Value) string {
+	if e.g.unrounded(weight) {
 		return "64"
 	}
 	return ""
@@ -240,8 +239,8 @@ func (e *emitter) body() error {
 		default:
 			e.fail("no rule writes the op %s", in.Op.Name)
 		}
-		if in.Trace != "" {
-			e.trace()
+		for _, t := range in.Traced() {
+			e.trace(t)
 		}
 		if e.err != nil {
 			return e.err
@@ -283,9 +282,9 @@ func (e *emitter) call() {
 	e.statement(call(selector("m."+e.g.funcs[callee]), args...), at)
 }
 
-// trace records the first result.
-func (e *emitter) trace() {
-	r := e.in.Results[0]
+// trace records a result.
+func (e *emitter) trace(t ir.Trace) {
+	r := e.in.Results[t.Result]
 	v, err := e.p.value(r)
 	if err != nil || v.repr == halves {
 		e.fail("a cache cannot be traced")
@@ -298,7 +297,7 @@ func (e *emitter) trace() {
 	case r.Type.Elem == ir.Plain(ir.BF16):
 		method = "BF16"
 	}
-	args := []jen.Code{selector("l.at"), jen.Lit(e.in.Trace), v.code()}
+	args := []jen.Code{selector("l.at"), jen.Lit(t.Name), v.code()}
 	for _, d := range r.Type.Dims {
 		args = append(args, e.note(e.g.sizes.dim(d)))
 	}

@@ -23,7 +23,8 @@ func (g *generator) function(f *file, p *plan) error {
 	}
 	body = append(append(body, jen.Line()), e.code...)
 	f.Comment(g.describe(p.f))
-	f.Func().Add(receiver("m", "Model")).Id(g.funcs[p.f]).Params(g.signature(p)...).Block(body...)
+	at := len("func (m *Model) (") + len(g.funcs[p.f])
+	f.Func().Add(receiver("m", "Model")).Id(g.funcs[p.f]).Params(fillParams(at, g.signature(p))...).Block(body...)
 	return nil
 }
 

@@ -82,8 +82,9 @@ type generator struct {
 	attrConst map[string]string     // "op.attribute" → constant
 	ropes     []rope
 	helpers   map[string]bool
-	comms     map[string]comm // by the axis of the mesh, "" for all ranks; empty for a program on one rank
-	counts    bool            // the module has kernels
+	comms     map[string]comm      // by the axis of the mesh, "" for all ranks; empty for a program on one rank
+	counts    bool                 // the module has kernels
+	unrounded func(*ir.Value) bool // see findUnrounded
 }
 
 // reserved are the names that every program uses for itself: in the package, as fields of Model, and in functions.
@@ -115,6 +116,7 @@ func newGenerator(m *ir.Module, opts Options) (*generator, error) {
 	}
 	g.collectAttributes()
 	g.findLevels()
+	g.findUnrounded()
 	return g, nil
 }
 

@@ -140,7 +140,7 @@ func (p *plan) parameters() {
 	names := p.g.locals()
 	for _, a := range p.f.Args {
 		v := p.variable(a)
-		v.param = names.name(camel(a.Name, false))
+		v.param = names.name(camel(base(a.Name), false))
 		p.args = append(p.args, v)
 		p.of[a] = v
 	}
@@ -158,8 +158,10 @@ func (p *plan) parameters() {
 		owner := p.root[r]
 		v := p.variable(r)
 		v.param = "out"
-		if named(owner) && owner.Kind == ir.ResultValue {
-			v.param = camel(last(base(owner.Name)), false)
+		for _, n := range []*ir.Value{r, owner} {
+			if named(n) && n.Kind == ir.ResultValue {
+				v.param = camel(last(base(n.Name)), false)
+			}
 		}
 		v.param = names.name(v.param)
 		p.results = append(p.results, v)
@@ -186,7 +188,7 @@ func (p *plan) variable(v *ir.Value) *variable {
 	}
 	size := p.g.sizes.product(v.Type.Dims)
 	x := &variable{repr: reprOf(v), size: size, sizeKey: size.code.GoString(), bytes: bytes}
-	if v.Def != nil && v != v.Def.Results[0] && unrounded(p.f, v.Def) {
+	if x.repr == floats && p.g.unrounded(v) {
 		x.repr = doubles
 	}
 	x.types = []string{p.g.m.PrintType(v.Type)}

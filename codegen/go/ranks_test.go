@@ -120,22 +120,21 @@ func checkLaunches(t *testing.T, program string, m *ir.Module, checkpoint string
 // byKind lists what main.decode and the layers that it calls count: "block_hca 2 x 11, main 4".
 func byKind(m *ir.Module, count func(*ir.Func) int) string {
 	main := m.Func("main.decode")
-	layers := map[*ir.Func]int{}
+	layers, sums := map[*ir.Params]int{}, map[*ir.Params]int{main.Params: count(main)}
 	for _, in := range main.Body {
 		if in.Callee != nil {
-			layers[in.Callee]++
+			layers[in.Callee.Params]++
+			sums[in.Callee.Params] += count(in.Callee)
 		}
 	}
 	var out []string
 	for _, p := range m.Params {
-		for _, f := range m.Funcs {
-			switch n := count(f); {
-			case f.Params != p || n == 0:
-			case layers[f] > 0:
-				out = append(out, fmt.Sprintf("%s %d x %d", p.Name, layers[f], n))
-			case f == main:
-				out = append(out, fmt.Sprintf("%s %d", p.Name, n))
-			}
+		switch n := sums[p]; {
+		case n == 0:
+		case p == main.Params:
+			out = append(out, fmt.Sprintf("%s %d", p.Name, n))
+		default:
+			out = append(out, fmt.Sprintf("%s %d x %d", p.Name, layers[p], n/layers[p]))
 		}
 	}
 	return strings.Join(out, ", ")

@@ -1,6 +1,8 @@
 package gohost
 
 import (
+	"slices"
+
 	"github.com/dave/jennifer/jen"
 
 	"flagc/ir"
@@ -39,24 +41,103 @@ func reprOf(v *ir.Value) repr {
 	return floats
 }
 
-// unrounded reports whether the mixing weights of a hyper-connection pass between its two kernels as they are,
-// in float64: both results of hc_pre are read by hc_post and by nothing else.
-func unrounded(f *ir.Func, in *ir.Instr) bool {
-	if in.Op != ops.HCPre {
-		return false
-	}
-	weights := map[*ir.Value]bool{in.Results[1]: true, in.Results[2]: true}
-	for _, v := range f.Return {
-		if weights[v] {
-			return false
+// findUnrounded finds the mixing weights of hyper-connections that pass from hc_pre to hc_post as they are, in float64:
+// both results of the one go to the other and to nothing else, by way of calls or not. What entries take or yield is
+// float32, as are recorded values.
+func (g *generator) findUnrounded() {
+	flow := valueFlow{of: map[*ir.Value]*ir.Value{}, rounded: map[*ir.Value]bool{}}
+	called := g.m.Called()
+	for _, f := range g.m.Funcs {
+		if !called[f] {
+			flow.round(f.Args...)
+			flow.round(f.Return...)
+		}
+		if other := g.shared[f]; other != nil { // one method for both modes
+			flow.join(f.Args, other.Args)
+			flow.join(f.Return, other.Return)
+		}
+		for _, in := range f.Body {
+			flow.instr(in)
 		}
 	}
-	for _, user := range f.Body {
-		for i, a := range user.Args {
-			if weights[a] && (user.Op != ops.HCPost || i < 2 || user.Args[2].Def != user.Args[3].Def) {
-				return false
+	for changed := true; changed; {
+		changed = false
+		for _, f := range g.m.Funcs {
+			for _, in := range f.Body {
+				changed = flow.pair(mixingWeights(in)) || changed
 			}
 		}
 	}
+	g.unrounded = func(v *ir.Value) bool {
+		return (v.Kind == ir.ResultValue || v.Kind == ir.ParamValue) && !flow.rounded[flow.root(v)]
+	}
+}
+
+// mixingWeights are the weights that an hc_pre yields or an hc_post reads; nil for other instructions.
+func mixingWeights(in *ir.Instr) []*ir.Value {
+	switch in.Op {
+	case ops.HCPre:
+		return in.Results[1:]
+	case ops.HCPost:
+		return in.Args[2:]
+	}
+	return nil
+}
+
+// valueFlow joins values that are one across calls, and knows which are held in float32.
+type valueFlow struct {
+	of      map[*ir.Value]*ir.Value
+	rounded map[*ir.Value]bool // by root
+}
+
+func (w *valueFlow) root(v *ir.Value) *ir.Value {
+	for w.of[v] != nil {
+		v = w.of[v]
+	}
+	return v
+}
+
+func (w *valueFlow) join(a, b []*ir.Value) {
+	for i := range a {
+		x, y := w.root(a[i]), w.root(b[i])
+		if x != y {
+			w.of[x] = y
+			w.rounded[y] = w.rounded[y] || w.rounded[x]
+		}
+	}
+}
+
+func (w *valueFlow) round(list ...*ir.Value) {
+	for _, v := range list {
+		w.rounded[w.root(v)] = true
+	}
+}
+
+func (w *valueFlow) instr(in *ir.Instr) {
+	for _, t := range in.Traced() {
+		w.round(in.Results[t.Result])
+	}
+	if in.Callee != nil {
+		w.join(in.Args, in.Callee.Args)
+		w.join(in.Results, in.Callee.Return)
+		return
+	}
+	weights := mixingWeights(in)
+	for _, list := range [][]*ir.Value{in.Args, in.Results} {
+		for _, v := range list {
+			if !slices.Contains(weights, v) {
+				w.round(v)
+			}
+		}
+	}
+}
+
+// pair rounds all of the weights if one is rounded, since kernels take them in one form, and reports whether that is new.
+func (w *valueFlow) pair(weights []*ir.Value) bool {
+	is := func(v *ir.Value) bool { return w.rounded[w.root(v)] }
+	if !slices.ContainsFunc(weights, is) || !slices.ContainsFunc(weights, func(v *ir.Value) bool { return !is(v) }) {
+		return false
+	}
+	w.round(weights...)
 	return true
 }

@@ -81,11 +81,11 @@ var rules = map[*ir.Op]*rule{
 	}},
 
 	ops.HCPre: {weights: map[int]role{1: asMatrix}, emit: func(e *emitter, in *ir.Instr) {
-		e.kernel("HCPre"+e.wide(in), e.out(0), e.out(1), e.out(2), e.arg(0), e.arg(1), e.arg(2), e.arg(3),
+		e.kernel("HCPre"+e.wide(in.Results[1]), e.out(0), e.out(1), e.out(2), e.arg(0), e.arg(1), e.arg(2), e.arg(3),
 			e.axis(0, -2), e.axis(0, -1), e.attr("iters"), e.attr("norm_eps"), e.attr("hc_eps"))
 	}},
 	ops.HCPost: {emit: func(e *emitter, in *ir.Instr) {
-		e.kernel("HCPost"+e.wide(in.Args[2].Def), e.out(0), e.arg(0), e.arg(1), e.arg(2), e.arg(3), e.axis(1, -2), e.axis(1, -1))
+		e.kernel("HCPost"+e.wide(in.Args[2]), e.out(0), e.arg(0), e.arg(1), e.arg(2), e.arg(3), e.axis(1, -2), e.axis(1, -1))
 	}},
 	ops.HCHead: {weights: map[int]role{1: asMatrix}, emit: func(e *emitter, in *ir.Instr) {
 		e.kernel("HCHead", e.out(0), e.arg(0), e.arg(1), e.arg(2), e.arg(3),

@@ -151,7 +151,7 @@ func dependsOnPosition(f *ir.Func) bool {
 }
 
 // realKernels are checked at the sizes of Flash and Pro: cheap ones of each kind.
-var realKernels = []string{"hc_attn_fn.decode", "hc_post.decode", "sparse_attention.1.decode", "sparse_attention.2.decode", "index_score.decode",
+var realKernels = []string{"hc_attn_fn.decode", "hc_attn_fn.1.decode", "sparse_attention.1.decode", "sparse_attention.2.decode", "index_score.decode",
 	"shared_experts_w2_gate.prefill", "wq_b.decode", "embed.decode", "head.decode", "gate_shared_experts.decode"}
 
 // TestRealSizes checks kernels of Flash on 8 ranks and of Pro on 16 at their real sizes.

@@ -102,7 +102,7 @@ var streamFaults = []fault{
 		l := e.loop("round")
 		l.Args[1].Def.Int = 2 // so few that the order shows
 	}},
-	{planted: "streams mix by the transposed matrix", kernel: "hc_post.decode", text: true, plant: func(e *edit) {
+	{planted: "streams mix by the transposed matrix", kernel: "hc_post.prefill", text: true, plant: func(e *edit) {
 		for _, load := range e.all(func(op *tile.Op) bool { return op.Code == tile.Load && op.Param.Name == "comb" }) {
 			e.operand(load, 0, func(p *patch, x *tile.Value) *tile.Value { // 16·token + 4j + k
 				block := p.binary(tile.Mul, p.binary(tile.Div, x, p.int(16)), p.int(16))
@@ -112,7 +112,7 @@ var streamFaults = []fault{
 			})
 		}
 	}},
-	{planted: "the sublayer's output goes to every stream alike", kernel: "hc_post.decode", plant: func(e *edit) {
+	{planted: "the sublayer's output goes to every stream alike", kernel: "hc_post.prefill", plant: func(e *edit) {
 		e.operand(e.load("post"), 0, func(p *patch, x *tile.Value) *tile.Value {
 			return p.binary(tile.Mul, p.binary(tile.Div, x, p.int(4)), p.int(4))
 		})

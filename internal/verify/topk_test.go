@@ -12,6 +12,7 @@ import (
 	"flagc/ir"
 	"flagc/ir/eval"
 	"flagc/ir/ops"
+	"flagc/ir/roles"
 	"flagc/ir/tile"
 	"flagc/runtime/formats"
 	"flagc/targets"
@@ -81,7 +82,7 @@ func TestChoiceIsRightForAnyScores(t *testing.T) {
 // chooser is the kernel that chooses entries by scores that it is given, nil for none.
 func chooser(m *ir.Module, mode ir.Mode) *ir.Func {
 	for _, f := range m.Kernels {
-		if f.Mode == mode && uses(f, ops.TopEntries) && !uses(f, ops.IndexScore) {
+		if f.Mode == mode && roles.Uses(f, ops.TopEntries) && !roles.Uses(f, ops.IndexScore) {
 			return f
 		}
 	}
@@ -92,7 +93,7 @@ func chooser(m *ir.Module, mode ir.Mode) *ir.Func {
 func scored(t testing.TB, m *ir.Module, l eval.Launch, score func(i, n, row int, random float64) float64) eval.Launch {
 	rand := rand.New(rand.NewPCG(uint64(l.Env["m"]), 1))
 	for i, a := range l.Kernel.Args {
-		if roleOf(l.Kernel, a) != entryScores {
+		if roles.Of(l.Kernel, a) != roles.EntryScores {
 			continue
 		}
 		n := l.Args[i].Dim(-1)

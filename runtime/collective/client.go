@@ -22,6 +22,7 @@ type client struct {
 
 	number uint64 // of the next call
 	frame  []byte
+	timer  *time.Timer // of waiting for an answer
 
 	mu   sync.Mutex
 	err  error
@@ -46,7 +47,7 @@ func Dial(path string, m Mesh, rank int, o Options) (*Rank, error) {
 		return nil, fmt.Errorf("rank 0 does not listen: %w", err)
 	}
 	c := &client{mesh: m, rank: rank, conn: conn, timeout: o.Timeout, answers: make(chan answer, 1),
-		ended: make(chan struct{})}
+		ended: make(chan struct{}), timer: stoppedTimer()}
 	go c.listen()
 	return &Rank{m, rank, c}, nil
 }
@@ -100,14 +101,14 @@ func (c *client) meet(k call, in, out *values) error {
 	if _, err := c.conn.Write(c.frame); err != nil {
 		return c.lost(err)
 	}
-	timer := time.NewTimer(c.timeout + c.timeout/4)
-	defer timer.Stop()
+	c.timer.Reset(c.timeout + c.timeout/4)
+	defer c.timer.Stop()
 	var got answer
 	select {
 	case got = <-c.answers:
 	case <-c.ended:
 		return c.failure()
-	case <-timer.C:
+	case <-c.timer.C:
 		return c.fail(fmt.Errorf("rank %d waited %v for rank 0 to answer %s", c.rank, c.timeout+c.timeout/4, k.describe(c.mesh)))
 	}
 	want := header{typ: answerFrame, call: k, number: c.number, size: got.size}

@@ -188,6 +188,30 @@ func equal[T comparable](a, b []T) bool {
 	return true
 }
 
+// TestCallsAllocateNothing holds that meeting takes nothing from the heap once each kind of call has come.
+func TestCallsAllocateNothing(t *testing.T) {
+	const calls = 100
+	eachLink(t, grid, patience, func(t *testing.T, ranks []*Rank) {
+		requireWell(t, together(ranks, func(r *Rank) error {
+			all, lane := r.Comm(""), r.Comm("lane")
+			x, y, ids := make([]float64, 40), make([]float32, 40), make([]int32, 80)
+			call := func() {
+				all.AllReduce(y, x, true)
+				lane.ReduceScatterOne(y[:20], y, 1)
+				lane.AllGatherInts(ids, ids[:40], 40)
+			}
+			if r.Number() > 0 {
+				for range calls + 1 { // as AllocsPerRun does
+					call()
+				}
+			} else if n := testing.AllocsPerRun(calls, call); n > 0 {
+				return fmt.Errorf("three calls make %v allocations", n)
+			}
+			return nil
+		}))
+	})
+}
+
 // TestLargeCallsCrossTheSocket brings more than a socket's buffers hold, from all ranks at once.
 func TestLargeCallsCrossTheSocket(t *testing.T) {
 	const n = 1 << 17

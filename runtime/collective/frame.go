@@ -95,11 +95,11 @@ func decodeHeader(b []byte, axes int) (header, error) {
 // arrived, not with what is announced.
 func readFrame(r io.Reader, buf []byte, axes int) (header, []byte, error) {
 	const step = 1 << 20
-	var head [headerSize]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
+	buf = slices.Grow(buf[:0], headerSize)[:headerSize] // an array here would be on the heap for each frame
+	if _, err := io.ReadFull(r, buf); err != nil {
 		return header{}, buf, err
 	}
-	h, err := decodeHeader(head[:], axes)
+	h, err := decodeHeader(buf, axes)
 	if err != nil {
 		return h, buf, err
 	}

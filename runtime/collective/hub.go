@@ -2,6 +2,7 @@ package collective
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,7 +19,8 @@ type hub struct {
 	meetings map[place]*meeting // one for each communicator
 	next     []uint64           // number of each rank's next call
 	left     []bool             // ranks that have ended
-	agreed   map[uint64]*agreement
+	agreed   []agreement        // of the calls that some ranks have made and others not, in their order
+	first    uint64             // number of the first of them
 }
 
 // place names a communicator: ranks that differ along one axis, or all, and the first of them.
@@ -38,21 +40,23 @@ type meeting struct {
 	arrived int // 0 once all have come
 	whole   values
 	wake    []chan struct{}
+	timers  []*time.Timer // by part, so that waiting takes no memory
 }
 
 func newHub(m Mesh, timeout time.Duration) *hub {
 	n := m.Ranks()
 	return &hub{mesh: m, timeout: timeout, failed: make(chan struct{}), meetings: map[place]*meeting{},
-		next: make([]uint64, n), left: make([]bool, n), agreed: map[uint64]*agreement{}}
+		next: make([]uint64, n), left: make([]bool, n)}
 }
 
 // meeting returns the one of a communicator; the hub is locked.
 func (h *hub) meeting(at place, parts int) *meeting {
 	m := h.meetings[at]
 	if m == nil {
-		m = &meeting{in: make([]values, parts), here: make([]bool, parts), wake: make([]chan struct{}, parts)}
-		for i := range m.wake {
-			m.wake[i] = make(chan struct{}, 1)
+		m = &meeting{in: make([]values, parts), here: make([]bool, parts)}
+		for range parts {
+			m.wake = append(m.wake, make(chan struct{}, 1))
+			m.timers = append(m.timers, stoppedTimer())
 		}
 		h.meetings[at] = m
 	}
@@ -111,24 +115,32 @@ func (h *hub) agree(rank int, c call) {
 			return
 		}
 	}
-	a := h.agreed[n]
-	if a == nil {
-		a = &agreement{call: c, by: rank}
-		h.agreed[n] = a
+	if n == h.first+uint64(len(h.agreed)) { // the rank is ahead of all others
+		h.agreed = append(h.agreed, agreement{call: c, by: rank})
 	}
+	a := &h.agreed[n-h.first]
 	if a.call != c {
 		h.failLocked(fmt.Errorf("the ranks do not run the same program: call %d is %s on rank %d and %s on rank %d",
 			n, a.describe(h.mesh), a.by, c.describe(h.mesh), rank))
 		return
 	}
-	if a.seen++; a.seen == len(h.next) {
-		delete(h.agreed, n)
+	if a.seen++; a.seen == len(h.next) { // which no later call is before this one
+		h.agreed = slices.Delete(h.agreed, 0, 1)
+		h.first++
 	}
+}
+
+// stoppedTimer is a timer to be Reset.
+func stoppedTimer() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
 }
 
 // wait returns when the meeting has its result, or the failure that keeps it from one.
 func (h *hub) wait(m *meeting, rank, part int, c call, stride int) error {
-	timer := time.NewTimer(h.timeout)
+	timer := m.timers[part]
+	timer.Reset(h.timeout)
 	defer timer.Stop()
 	select {
 	case <-m.wake[part]:
@@ -178,8 +190,8 @@ func (h *hub) leave(rank int, reason error) {
 		h.failLocked(fmt.Errorf("rank %d: %w", rank, reason))
 		return
 	}
-	for n, a := range h.agreed {
-		if n >= h.next[rank] {
+	for i, a := range h.agreed {
+		if n := h.first + uint64(i); n >= h.next[rank] {
 			h.failLocked(fmt.Errorf("rank %d has ended, but rank %d calls %s (call %d)", rank, a.by, a.describe(h.mesh), n))
 			return
 		}

@@ -93,54 +93,56 @@ type Comm struct {
 	over        int
 	part, parts int
 	sum         []float64
+	in, out     values // of the call being made
 }
 
 // AllReduce adds the parts of a sum of all ranks, in their order, and rounds once: to bf16 if round is set, else to
 // float32. dst is as long as x.
 func (c *Comm) AllReduce(dst []float32, x []float64, round bool) {
 	c.sum = grow(c.sum, len(x))
-	c.do(call{op: allReduce, kind: float64s, inner: 1}, &values{f64: x}, &values{f64: c.sum})
+	c.do(call{op: allReduce, kind: float64s, inner: 1}, values{f64: x}, values{f64: c.sum})
 	narrow(dst, c.sum, round)
 }
 
 // AllReduceOne adds values of which each is zero on all ranks but one, so that nothing is rounded. dst is as long
 // as x and may be x.
 func (c *Comm) AllReduceOne(dst, x []float32) {
-	c.do(call{op: allReduce, kind: float32s, inner: 1}, &values{f32: x}, &values{f32: dst})
+	c.do(call{op: allReduce, kind: float32s, inner: 1}, values{f32: x}, values{f32: dst})
 }
 
 // ReduceScatter is AllReduce of which each rank gets its own part along an axis: x has rows of one run of inner
 // numbers for each rank, dst the rank's own run of each row.
 func (c *Comm) ReduceScatter(dst []float32, x []float64, inner int, round bool) {
 	c.sum = grow(c.sum, len(x)/c.parts)
-	c.do(call{op: reduceScatter, kind: float64s, inner: inner}, &values{f64: x}, &values{f64: c.sum})
+	c.do(call{op: reduceScatter, kind: float64s, inner: inner}, values{f64: x}, values{f64: c.sum})
 	narrow(dst, c.sum, round)
 }
 
 // ReduceScatterOne is ReduceScatter of values of which each is zero on all ranks but one.
 func (c *Comm) ReduceScatterOne(dst, x []float32, inner int) {
-	c.do(call{op: reduceScatter, kind: float32s, inner: inner}, &values{f32: x}, &values{f32: dst})
+	c.do(call{op: reduceScatter, kind: float32s, inner: inner}, values{f32: x}, values{f32: dst})
 }
 
 // AllGather puts the parts of a split axis together: x has runs of inner numbers, dst rows of such runs of all
 // ranks, one behind the other.
 func (c *Comm) AllGather(dst, x []float32, inner int) {
-	c.do(call{op: allGather, kind: float32s, inner: inner}, &values{f32: x}, &values{f32: dst})
+	c.do(call{op: allGather, kind: float32s, inner: inner}, values{f32: x}, values{f32: dst})
 }
 
 // AllGatherInts is AllGather of indices.
 func (c *Comm) AllGatherInts(dst, x []int32, inner int) {
-	c.do(call{op: allGather, kind: int32s, inner: inner}, &values{i32: x}, &values{i32: dst})
+	c.do(call{op: allGather, kind: int32s, inner: inner}, values{i32: x}, values{i32: dst})
 }
 
 // do makes a call. Results are zeros where it fails.
-func (c *Comm) do(k call, in, out *values) {
+func (c *Comm) do(k call, in, out values) {
+	c.in, c.out = in, out
 	k.over = c.over
 	k.count = in.len()
 	if got := out.len(); !k.fits(c.parts) || got != k.yields(c.parts) {
 		panic(fmt.Sprintf("collective: %s into %d", k.describe(c.rank.mesh), got))
 	}
-	if c.rank.link.meet(k, in, out) != nil {
+	if c.rank.link.meet(k, &c.in, &c.out) != nil {
 		clear(out.f32)
 		clear(out.f64)
 		clear(out.i32)

@@ -37,19 +37,32 @@ func (c *Ctx) SparseAttention(dst, q []float32, kv KV, entries []int32, sink []f
 	need("SparseAttention", "entries", len(entries), batch*s*n)
 	need("SparseAttention", "sink", len(sink), heads)
 	groups := headGroups(batch*s, heads)
-	perGroup := ceilDiv(heads, groups)
-	c.Pool.For(batch*s*groups, 1, func(id, lo, hi int) {
-		for item := lo; item < hi; item++ {
-			i, h0 := item/groups, item%groups*perGroup
-			h1 := min(h0+perGroup, heads)
-			if h0 >= h1 {
-				continue
-			}
-			a := attention{&c.workers[id], &kv, h1 - h0, d, scale}
-			from, to := (i*heads+h0)*d, (i*heads+h1)*d
-			a.query(dst[from:to], q[from:to], entries[i*n:(i+1)*n], sink[h0:h1], i/s)
+	c.loops.attention = sparseAttention{dst, q, kv, entries, sink, s, heads, d, n, scale, groups}
+	c.Pool.each(batch*s*groups, 1, &c.loops.attention)
+}
+
+type sparseAttention struct {
+	dst, q         []float32
+	kv             KV
+	entries        []int32
+	sink           []float32
+	s, heads, d, n int
+	scale          float64
+	groups         int // of heads, for each query
+}
+
+func (l *sparseAttention) run(s *scratch, lo, hi int) {
+	perGroup := ceilDiv(l.heads, l.groups)
+	for item := lo; item < hi; item++ {
+		i, h0 := item/l.groups, item%l.groups*perGroup
+		h1 := min(h0+perGroup, l.heads)
+		if h0 >= h1 {
+			continue
 		}
-	})
+		a := attention{s, &l.kv, h1 - h0, l.d, l.scale}
+		from, to := (i*l.heads+h0)*l.d, (i*l.heads+h1)*l.d
+		a.query(l.dst[from:to], l.q[from:to], l.entries[i*l.n:(i+1)*l.n], l.sink[h0:h1], i/l.s)
+	}
 }
 
 // headGroups splits the heads of few queries, so that decoding has work for every processor. It depends

@@ -16,19 +16,27 @@ const benchBytes = 512 << 20
 // readBandwidth measures how fast the machine reads memory with a number of workers, in GB/s.
 func readBandwidth(b *testing.B, p *Pool, data []byte) float64 {
 	b.Helper()
-	const piece = 1 << 20
-	pass := func(_, lo, hi int) {
-		if bytes.IndexByte(data[lo*piece:hi*piece], 0xFF) >= 0 {
-			b.Error("the benchmark's data must not hold 0xFF")
-		}
-	}
 	best := time.Duration(math.MaxInt64)
 	for range 4 {
 		start := time.Now()
-		p.For(len(data)/piece, 1, pass)
+		p.each(len(data)/readPiece, 1, readPass{b, data})
 		best = min(best, time.Since(start))
 	}
 	return float64(len(data)) / float64(best.Nanoseconds())
+}
+
+// readPiece is how much of the data one share of a pass reads.
+const readPiece = 1 << 20
+
+type readPass struct {
+	*testing.B
+	data []byte
+}
+
+func (r readPass) run(_ *scratch, lo, hi int) {
+	if bytes.IndexByte(r.data[lo*readPiece:hi*readPiece], 0xFF) >= 0 {
+		r.Error("the benchmark's data must not hold 0xFF")
+	}
 }
 
 // benchData returns random bytes without 0xFF, and with exponents that keep sums finite.

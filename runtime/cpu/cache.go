@@ -66,21 +66,26 @@ func (c *Ctx) CompressPool(dst, kvState, scoreState, kv, score, ape []float32,
 	if overlap {
 		o = 2
 	}
-	z := &compression{dst, kvState, scoreState, kv, score, ape, s, p, ratio, d, o, (p+s)/ratio - p/ratio, round}
+	z := &c.loops.compress
+	*z = compression{dst, kvState, scoreState, kv, score, ape, s, p, ratio, d, o, (p+s)/ratio - p/ratio, round}
 	need("CompressPool", "kv", len(kv), batch*s*o*d)
 	need("CompressPool", "score", len(score), len(kv))
 	need("CompressPool", "ape", len(ape), ratio*o*d)
 	need("CompressPool", "kvState", len(kvState), batch*o*ratio*o*d)
 	need("CompressPool", "scoreState", len(scoreState), len(kvState))
 	need("CompressPool", "dst", len(dst), batch*z.emitted*d)
-	const channels = 32 // channels never meet, so ranges of them are independent
-	perRow := ceilDiv(d, channels)
-	c.Pool.For(batch*perRow, max(1, elementGrain/(s*o*channels)), func(_, lo, hi int) {
-		for i := lo; i < hi; i++ {
-			first := i % perRow * channels
-			z.feed(i/perRow, first, min(first+channels, d))
-		}
-	})
+	c.Pool.each(batch*ceilDiv(d, channels), max(1, elementGrain/(s*o*channels)), z)
+}
+
+// channels is how many channels make a share: they never meet, so ranges of them are independent.
+const channels = 32
+
+func (z *compression) run(_ *scratch, lo, hi int) {
+	perRow := ceilDiv(z.d, channels)
+	for i := lo; i < hi; i++ {
+		first := i % perRow * channels
+		z.feed(i/perRow, first, min(first+channels, z.d))
+	}
 }
 
 // feed runs the state machine for channels c0..c1-1 of one batch row.

@@ -5,13 +5,39 @@ package cpu
 type Ctx struct {
 	Pool *Pool
 
-	workers []scratch // one for each worker
-	mul     multiplication
-	buf     struct {
+	mul   multiplication
+	loops loops
+	buf   struct {
 		x    []float32
 		wide []float64
 		keys []uint64
 	}
+}
+
+// loops holds the work of each kernel that workers share, operands included. A call fills in its kernel's and hands
+// it to the pool: a closure for each call would be on the heap, for some of the time that a kernel takes.
+type loops struct {
+	act        actQuant
+	actSim     actQuantSim
+	fp4Sim     fp4QuantSim
+	norm       rmsNorm
+	headNorm   headNorm
+	hadamard   hadamard
+	rope       ropeRows
+	zip        zip
+	mulRows    mulRows
+	addRows    addRows
+	hcPre      hcPre[float32]
+	hcPre64    hcPre[float64]
+	hcHead     hcHead
+	hcPost     hcPost[float32]
+	hcPost64   hcPost[float64]
+	slots      sumSlots[float32]
+	slots64    sumSlots[float64]
+	attention  sparseAttention
+	compress   compression
+	topEntries topEntries
+	rate       rateKeys
 }
 
 // scratch is memory of one worker. Contents do not outlive a call.
@@ -31,19 +57,20 @@ type scratch struct {
 
 // NewCtx returns a context with its own pool; threads below 1 means all processors.
 func NewCtx(threads int) *Ctx {
-	c := &Ctx{Pool: NewPool(threads)}
-	c.workers = make([]scratch, c.Pool.Threads())
-	c.mul.body = c.multiplyBlocks
-	return c
+	return &Ctx{Pool: NewPool(threads)}
 }
 
 // Close ends the workers.
 func (c *Ctx) Close() { c.Pool.Close() }
 
+// leastScratch is how many elements scratch memory has from its first use on: enough for everything that grows with
+// the first tokens of a sequence, such as the ranking of the entries that there are.
+const leastScratch = 1024
+
 // grow returns a slice of n elements, of *s's memory where that is long enough. Contents are arbitrary.
 func grow[T any](s *[]T, n int) []T {
 	if cap(*s) < n {
-		*s = make([]T, n+n/4)
+		*s = make([]T, max(leastScratch, n+n/4))
 	}
 	*s = (*s)[:n]
 	return *s
@@ -60,7 +87,7 @@ func rowsOf(kernel string, x []float32, width int) int {
 // elementGrain is how many elements of cheap work make a share worth handing to another worker.
 const elementGrain = 16384
 
-// eachRow calls body for ranges of rows, with enough rows in each range to be worth it.
-func (c *Ctx) eachRow(rows, width int, body func(worker, lo, hi int)) {
-	c.Pool.For(rows, max(1, elementGrain/max(width, 1)), body)
+// eachRow runs a loop over rows, with enough rows in each range to be worth it.
+func (c *Ctx) eachRow(rows, width int, l loop) {
+	c.Pool.each(rows, max(1, elementGrain/max(width, 1)), l)
 }

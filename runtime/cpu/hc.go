@@ -8,48 +8,64 @@ import "math"
 // iters Sinkhorn iterations.
 func (c *Ctx) HCPre(y, post, comb, x []float32, fn *Matrix, scale, base []float32,
 	hc, width, iters int, normEps, hcEps float32) {
-	hcPre(c, y, post, comb, x, fn, scale, base, hc, width, iters, normEps, hcEps)
+	eachHCPre(c, &c.loops.hcPre, hcPre[float32]{y, post, comb, x, fn, scale, base, nil, hc, width, iters, normEps, hcEps})
 }
 
 // HCPre64 is HCPre that yields post and comb unrounded, for HCPost64.
 func (c *Ctx) HCPre64(y []float32, post, comb []float64, x []float32, fn *Matrix, scale, base []float32,
 	hc, width, iters int, normEps, hcEps float32) {
-	hcPre(c, y, post, comb, x, fn, scale, base, hc, width, iters, normEps, hcEps)
+	eachHCPre(c, &c.loops.hcPre64, hcPre[float64]{y, post, comb, x, fn, scale, base, nil, hc, width, iters, normEps, hcEps})
 }
 
-func hcPre[F float32 | float64](c *Ctx, y []float32, post, comb []F, x []float32, fn *Matrix, scale, base []float32,
-	hc, width, iters int, normEps, hcEps float32) {
-	rows := rowsOf("HCPre", x, hc*width)
-	need("HCPre", "y", len(y), rows*width)
-	need("HCPre", "post", len(post), rows*hc)
-	need("HCPre", "comb", len(comb), rows*hc*hc)
+type hcPre[F float32 | float64] struct {
+	y              []float32
+	post, comb     []F
+	x              []float32
+	fn             *Matrix
+	scale, base    []float32
+	mixes          []float64 // of x by fn
+	hc, width      int
+	iters          int
+	normEps, hcEps float32
+}
+
+func eachHCPre[F float32 | float64](c *Ctx, l *hcPre[F], operands hcPre[F]) {
+	*l = operands
+	hc := l.hc
+	rows := rowsOf("HCPre", l.x, hc*l.width)
+	need("HCPre", "y", len(l.y), rows*l.width)
+	need("HCPre", "post", len(l.post), rows*hc)
+	need("HCPre", "comb", len(l.comb), rows*hc*hc)
+	need("HCPre", "fn", l.fn.N, (2+hc)*hc)
+	l.mixes = grow(&c.buf.wide, rows*l.fn.N)
+	c.Linear64(l.mixes, l.x, l.fn)
+	c.eachRow(rows, hc*l.width, l)
+}
+
+func (l *hcPre[F]) run(s *scratch, lo, hi int) {
+	hc, width := l.hc, l.width
 	n := (2 + hc) * hc
-	need("HCPre", "fn", fn.N, n)
-	mixes := grow(&c.buf.wide, rows*n)
-	c.Linear64(mixes, x, fn)
-	c.eachRow(rows, hc*width, func(id, lo, hi int) {
-		f := grow(&c.workers[id].f, hc+hc*hc)
-		pre, square := f[:hc], f[hc:]
-		for r := lo; r < hi; r++ {
-			streams, m := x[r*hc*width:(r+1)*hc*width], mixes[r*n:(r+1)*n]
-			g := inverseRMS(streams, normEps)
-			mix := func(i, part int) float64 {
-				return m[i]*g*float64(scale[part]) + float64(base[i])
-			}
-			for j := range hc {
-				pre[j] = sigmoid(mix(j, 0)) + float64(hcEps)
-				post[r*hc+j] = F(2 * sigmoid(mix(hc+j, 1)))
-			}
-			for i := range square {
-				square[i] = mix(2*hc+i, 2)
-			}
-			sinkhorn(square, hc, iters, float64(hcEps))
-			for i, v := range square {
-				comb[r*hc*hc+i] = F(v)
-			}
-			weighStreams(y[r*width:(r+1)*width], streams, pre)
+	f := grow(&s.f, hc+hc*hc)
+	pre, square := f[:hc], f[hc:]
+	for r := lo; r < hi; r++ {
+		streams, m := l.x[r*hc*width:(r+1)*hc*width], l.mixes[r*n:(r+1)*n]
+		g := inverseRMS(streams, l.normEps)
+		mix := func(i, part int) float64 {
+			return m[i]*g*float64(l.scale[part]) + float64(l.base[i])
 		}
-	})
+		for j := range hc {
+			pre[j] = sigmoid(mix(j, 0)) + float64(l.hcEps)
+			l.post[r*hc+j] = F(2 * sigmoid(mix(hc+j, 1)))
+		}
+		for i := range square {
+			square[i] = mix(2*hc+i, 2)
+		}
+		sinkhorn(square, hc, l.iters, float64(l.hcEps))
+		for i, v := range square {
+			l.comb[r*hc*hc+i] = F(v)
+		}
+		weighStreams(l.y[r*width:(r+1)*width], streams, pre)
+	}
 }
 
 // HCHead mixes the streams into the head's input, bf16 (spec §4): fn is [hc, hc·width], scale [1], base
@@ -61,56 +77,81 @@ func (c *Ctx) HCHead(dst, x []float32, fn *Matrix, scale, base []float32,
 	need("HCHead", "fn", fn.N, hc)
 	mixes := grow(&c.buf.wide, rows*hc)
 	c.Linear64(mixes, x, fn)
-	c.eachRow(rows, hc*width, func(id, lo, hi int) {
-		pre := grow(&c.workers[id].f, hc)
-		for r := lo; r < hi; r++ {
-			streams := x[r*hc*width : (r+1)*hc*width]
-			g := inverseRMS(streams, normEps)
-			for j := range pre {
-				m := mixes[r*hc+j] * g
-				pre[j] = sigmoid(m*float64(scale[0])+float64(base[j])) + float64(hcEps)
-			}
-			weighStreams(dst[r*width:(r+1)*width], streams, pre)
+	c.loops.hcHead = hcHead{dst, x, mixes, scale[0], base, hc, width, normEps, hcEps}
+	c.eachRow(rows, hc*width, &c.loops.hcHead)
+}
+
+type hcHead struct {
+	dst, x         []float32
+	mixes          []float64
+	scale          float32
+	base           []float32
+	hc, width      int
+	normEps, hcEps float32
+}
+
+func (l *hcHead) run(s *scratch, lo, hi int) {
+	hc, width := l.hc, l.width
+	pre := grow(&s.f, hc)
+	for r := lo; r < hi; r++ {
+		streams := l.x[r*hc*width : (r+1)*hc*width]
+		g := inverseRMS(streams, l.normEps)
+		for j := range pre {
+			m := l.mixes[r*hc+j] * g
+			pre[j] = sigmoid(m*float64(l.scale)+float64(l.base[j])) + float64(l.hcEps)
 		}
-	})
+		weighStreams(l.dst[r*width:(r+1)*width], streams, pre)
+	}
 }
 
 // HCPost writes the new residual streams: stream k of dst is post[k]·y + sum over j of comb[j,k]·x[j], bf16
 // (spec §4). y is [r,width], x and dst are [r,hc,width]. dst must not be x.
 func (c *Ctx) HCPost(dst, y, x, post, comb []float32, hc, width int) {
-	hcPost(c, dst, y, x, post, comb, hc, width)
+	eachHCPost(c, &c.loops.hcPost, hcPost[float32]{dst, y, x, post, comb, hc, width})
 }
 
 // HCPost64 is HCPost with what HCPre64 yields.
 func (c *Ctx) HCPost64(dst, y, x []float32, post, comb []float64, hc, width int) {
-	hcPost(c, dst, y, x, post, comb, hc, width)
+	eachHCPost(c, &c.loops.hcPost64, hcPost[float64]{dst, y, x, post, comb, hc, width})
 }
 
-func hcPost[F float32 | float64](c *Ctx, dst, y, x []float32, post, comb []F, hc, width int) {
-	rows := rowsOf("HCPost", y, width)
-	need("HCPost", "x", len(x), rows*hc*width)
-	need("HCPost", "dst", len(dst), len(x))
-	need("HCPost", "post", len(post), rows*hc)
-	need("HCPost", "comb", len(comb), rows*hc*hc)
-	c.Pool.For(rows*hc, max(1, elementGrain/(width*hc)), func(id, lo, hi int) {
-		sum := grow(&c.workers[id].f, width)
-		for i := lo; i < hi; i++ {
-			r, k := i/hc, i%hc
-			for n, v := range y[r*width : (r+1)*width] {
-				sum[n] = float64(post[i]) * float64(v)
-			}
-			for j := range hc {
-				f := float64(comb[r*hc*hc+j*hc+k])
-				for n, v := range x[(r*hc+j)*width:][:width] {
-					sum[n] += f * float64(v)
-				}
-			}
-			out := dst[i*width : (i+1)*width]
-			for n, v := range sum {
-				out[n] = bf16(v)
+type hcPost[F float32 | float64] struct {
+	dst, y, x  []float32
+	post, comb []F
+	hc, width  int
+}
+
+func eachHCPost[F float32 | float64](c *Ctx, l *hcPost[F], operands hcPost[F]) {
+	*l = operands
+	hc, width := l.hc, l.width
+	rows := rowsOf("HCPost", l.y, width)
+	need("HCPost", "x", len(l.x), rows*hc*width)
+	need("HCPost", "dst", len(l.dst), len(l.x))
+	need("HCPost", "post", len(l.post), rows*hc)
+	need("HCPost", "comb", len(l.comb), rows*hc*hc)
+	c.Pool.each(rows*hc, max(1, elementGrain/(width*hc)), l)
+}
+
+func (l *hcPost[F]) run(s *scratch, lo, hi int) {
+	hc, width := l.hc, l.width
+	sum := grow(&s.f, width)
+	for i := lo; i < hi; i++ {
+		r, k := i/hc, i%hc
+		post := float64(l.post[i])
+		for n, v := range l.y[r*width : (r+1)*width] {
+			sum[n] = post * float64(v)
+		}
+		for j := range hc {
+			f := float64(l.comb[r*hc*hc+j*hc+k])
+			for n, v := range l.x[(r*hc+j)*width:][:width] {
+				sum[n] += f * float64(v)
 			}
 		}
-	})
+		out := l.dst[i*width : (i+1)*width]
+		for n, v := range sum {
+			out[n] = bf16(v)
+		}
+	}
 }
 
 // weighStreams writes the sum over streams of weight·stream, bf16.

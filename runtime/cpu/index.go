@@ -59,22 +59,31 @@ func (c *Ctx) CausalEntries(dst []int32, batch, s, p, n, ratio, first int) {
 func (c *Ctx) TopEntries(ids []int32, scores []float32, batch, s, p, n, k, ratio, first int) {
 	need("TopEntries", "scores", len(scores), batch*s*n)
 	need("TopEntries", "ids", len(ids), batch*s*k)
-	c.eachRow(batch*s, 4*n, func(id, lo, hi int) {
-		for i := lo; i < hi; i++ {
-			top := grow(&c.workers[id].keys, k)[:0]
-			for e, v := range scores[i*n:][:min(n, (p+i%s+1)/ratio)] {
-				top = offer(top, rankKey(v, e), k)
-			}
-			slices.Sort(top)
-			out := ids[i*k : (i+1)*k]
-			for j := range out {
-				out[j] = hole
-				if j < len(top) {
-					out[j] = keyIndex(top[len(top)-1-j]) + int32(first)
-				}
+	c.loops.topEntries = topEntries{ids, scores, s, p, n, k, ratio, first}
+	c.eachRow(batch*s, 4*n, &c.loops.topEntries)
+}
+
+type topEntries struct {
+	ids                      []int32
+	scores                   []float32
+	s, p, n, k, ratio, first int
+}
+
+func (l *topEntries) run(s *scratch, lo, hi int) {
+	for i := lo; i < hi; i++ {
+		top := grow(&s.keys, l.k)[:0]
+		for e, v := range l.scores[i*l.n:][:min(l.n, (l.p+i%l.s+1)/l.ratio)] {
+			top = offer(top, rankKey(v, e), l.k)
+		}
+		slices.Sort(top)
+		out := l.ids[i*l.k : (i+1)*l.k]
+		for j := range out {
+			out[j] = hole
+			if j < len(top) {
+				out[j] = keyIndex(top[len(top)-1-j]) + int32(l.first)
 			}
 		}
-	})
+	}
 }
 
 // keyBlock is how many index keys are widened and scored at a time.
@@ -85,57 +94,81 @@ const keyBlock = 64
 // keys a bf16 cache [batch,keyRows,d] of which the first n rows are rated, dst [batch,s,n].
 func (c *Ctx) IndexScore(dst, q []float32, keys []uint16, w []float32, batch, s, heads, d, n, keyRows int) {
 	need("IndexScore", "dst", len(dst), batch*s*n)
-	c.rateKeys(q, keys, w, batch, s, heads, d, n, keyRows, func(scr *scratch, at, count int, dots, w []float32) {
-		sums := grow(&scr.c, count)
-		clear(sums)
-		for h, weight := range w {
-			active.rate(sums, dots[h*count:(h+1)*count], weight)
-		}
-		for j, v := range sums {
-			dst[at+j] = formats.RoundBF16x32(v)
-		}
-	})
+	c.loops.rate = rateKeys{dst: dst, q: q, w: w, keys: keys, s: s, heads: heads, d: d, n: n, keyRows: keyRows}
+	c.rateKeys(batch)
 }
 
 // IndexScore64 is IndexScore that leaves the sums over heads unrounded, as parts of sums over more heads.
 func (c *Ctx) IndexScore64(dst []float64, q []float32, keys []uint16, w []float32,
 	batch, s, heads, d, n, keyRows int) {
 	need("IndexScore64", "dst", len(dst), batch*s*n)
-	c.rateKeys(q, keys, w, batch, s, heads, d, n, keyRows, func(scr *scratch, at, count int, dots, w []float32) {
-		out, term := dst[at:at+count], grow(&scr.c, count)
-		clear(out)
-		for h, weight := range w {
-			clear(term)
-			active.rate(term, dots[h*count:(h+1)*count], weight)
-			for j, v := range term {
-				out[j] += float64(v)
-			}
-		}
-	})
+	c.loops.rate = rateKeys{wide: dst, q: q, w: w, keys: keys, s: s, heads: heads, d: d, n: n, keyRows: keyRows}
+	c.rateKeys(batch)
 }
 
-// rateKeys multiplies queries by keys and hands the products to sum, for count results from at on: dots is
-// [heads,count], w [heads].
-func (c *Ctx) rateKeys(q []float32, keys []uint16, w []float32, batch, s, heads, d, n, keyRows int,
-	sum func(scr *scratch, at, count int, dots, w []float32)) {
-	need("IndexScore", "q", len(q), batch*s*heads*d)
-	need("IndexScore", "w", len(w), batch*s*heads)
-	need("IndexScore", "keys", len(keys), batch*keyRows*d)
-	blocks := ceilDiv(n, keyBlock)
-	c.Pool.For(batch*blocks, 1, func(id, lo, hi int) {
-		scr := &c.workers[id]
-		for item := lo; item < hi; item++ {
-			b, first := item/blocks, item%blocks*keyBlock
-			count := min(keyBlock, n-first)
-			wide := grow(&scr.a, count*d)
-			active.half(wide, keys[(b*keyRows+first)*d:][:count*d])
-			dots := grow(&scr.b, heads*count)
-			for i := b * s; i < (b+1)*s; i++ {
-				dotMatrix(scr, active.tile, &scr.sums, dots, count, q[i*heads*d:(i+1)*heads*d], wide, heads, count, d)
-				sum(scr, i*n+first, count, dots, w[i*heads:(i+1)*heads])
+// rateKeys is the work of IndexScore, or of IndexScore64 if wide is set instead of dst.
+type rateKeys struct {
+	dst                     []float32
+	wide                    []float64
+	q, w                    []float32
+	keys                    []uint16
+	s, heads, d, n, keyRows int
+}
+
+func (c *Ctx) rateKeys(batch int) {
+	l := &c.loops.rate
+	need("IndexScore", "q", len(l.q), batch*l.s*l.heads*l.d)
+	need("IndexScore", "w", len(l.w), batch*l.s*l.heads)
+	need("IndexScore", "keys", len(l.keys), batch*l.keyRows*l.d)
+	c.Pool.each(batch*ceilDiv(l.n, keyBlock), 1, l)
+}
+
+func (l *rateKeys) run(s *scratch, lo, hi int) {
+	heads, d := l.heads, l.d
+	blocks := ceilDiv(l.n, keyBlock)
+	for item := lo; item < hi; item++ {
+		b, first := item/blocks, item%blocks*keyBlock
+		count := min(keyBlock, l.n-first)
+		keys := grow(&s.a, keyBlock*d)[:count*d] // whole blocks, so that memory does not follow the position
+		active.half(keys, l.keys[(b*l.keyRows+first)*d:][:count*d])
+		dots := grow(&s.b, heads*keyBlock)[:heads*count]
+		for i := b * l.s; i < (b+1)*l.s; i++ {
+			dotMatrix(s, active.tile, &s.sums, dots, count, l.q[i*heads*d:(i+1)*heads*d], keys, heads, count, d)
+			w, at := l.w[i*heads:(i+1)*heads], i*l.n+first
+			if l.wide != nil {
+				addScores(l.wide[at:at+count], dots, w, s)
+			} else {
+				roundScores(l.dst[at:at+count], dots, w, s)
 			}
 		}
-	})
+	}
+}
+
+// roundScores sums the rated products of all heads in steps of bf16: dots is [heads,entries], w [heads].
+func roundScores(dst, dots, w []float32, s *scratch) {
+	count := len(dst)
+	sums := grow(&s.c, keyBlock)[:count]
+	clear(sums)
+	for h, weight := range w {
+		active.rate(sums, dots[h*count:(h+1)*count], weight)
+	}
+	for j, v := range sums {
+		dst[j] = formats.RoundBF16x32(v)
+	}
+}
+
+// addScores sums the rated products of all heads unrounded.
+func addScores(dst []float64, dots, w []float32, s *scratch) {
+	count := len(dst)
+	term := grow(&s.c, keyBlock)[:count]
+	clear(dst)
+	for h, weight := range w {
+		clear(term)
+		active.rate(term, dots[h*count:(h+1)*count], weight)
+		for j, v := range term {
+			dst[j] += float64(v)
+		}
+	}
 }
 
 // dotMatrix writes out[i,j] = a[i]·b[j] for rows of d values, in the precision of tile, whose results pass

@@ -32,7 +32,6 @@ type multiplication struct {
 	round    bool
 	exact    bool      // sum in float64 where panels are multiplied
 	wide     []float64 // where results go unrounded instead of dst; nil for dst
-	body     func(worker, lo, hi int)
 }
 
 // Linear multiplies rows of K values by a weight: dst[r,n] = sum over k of x[r,k]·w[n,k], rounded to bf16 if
@@ -122,13 +121,12 @@ func (c *Ctx) multiply(dst, x []float32, enc Encoding, n, k int, round bool) {
 	if n <= 16*blockRows {
 		m.block = smallRows
 	}
-	c.Pool.For(len(m.products)*ceilDiv(n, m.block), 1, m.body)
+	c.Pool.each(len(m.products)*ceilDiv(n, m.block), 1, m)
 	m.dst, m.x = nil, nil
 }
 
-// multiplyBlocks computes blocks lo..hi-1, counted through the products.
-func (c *Ctx) multiplyBlocks(id, lo, hi int) {
-	m, s := &c.mul, &c.workers[id]
+// run computes blocks lo..hi-1, counted through the products.
+func (m *multiplication) run(s *scratch, lo, hi int) {
 	perProduct := ceilDiv(m.n, m.block)
 	for i := lo; i < hi; i++ {
 		p := &m.products[i/perProduct]

@@ -266,22 +266,29 @@ func TestMix(t *testing.T) {
 	})
 }
 
+// hits counts how often a pool hands out each share.
+type hits struct {
+	grain int
+	count []int32
+}
+
+func (h *hits) run(s *scratch, lo, hi int) {
+	if s == nil || hi-lo > h.grain {
+		panic("a range is too long, or has no memory")
+	}
+	for i := lo; i < hi; i++ {
+		h.count[i]++
+	}
+}
+
 func TestPoolCoversEveryIndexOnce(t *testing.T) {
 	for _, threads := range []int{1, 2, 8} {
 		p := NewPool(threads)
 		for round := range 300 {
-			n, grain := round%37, 1+round%5
-			hits := make([]int32, n)
-			p.For(n, grain, func(worker, lo, hi int) {
-				if worker >= p.Threads() || hi-lo > grain {
-					panic("range or worker out of bounds")
-				}
-				for i := lo; i < hi; i++ {
-					hits[i]++
-				}
-			})
-			for _, h := range hits {
-				require.EqualValues(t, 1, h)
+			h := hits{grain: 1 + round%5, count: make([]int32, round%37)}
+			p.each(len(h.count), h.grain, &h)
+			for _, n := range h.count {
+				require.EqualValues(t, 1, n)
 			}
 		}
 		p.Close()

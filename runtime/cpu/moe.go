@@ -110,28 +110,40 @@ func (c *Ctx) RouteWeights(dst, scores []float32, ids []int32, e, k int, scale f
 }
 
 // SumSlots adds the slots of each row in ascending order: y is [n,slots,width], dst [n,width], unrounded.
-func (c *Ctx) SumSlots(dst, y []float32, slots, width int) { sumSlots(c, dst, y, slots, width) }
+func (c *Ctx) SumSlots(dst, y []float32, slots, width int) {
+	eachSum(c, &c.loops.slots, sumSlots[float32]{dst, y, slots, width})
+}
 
 // SumSlots64 is SumSlots with results in float64.
 func (c *Ctx) SumSlots64(dst []float64, y []float32, slots, width int) {
-	sumSlots(c, dst, y, slots, width)
+	eachSum(c, &c.loops.slots64, sumSlots[float64]{dst, y, slots, width})
 }
 
-func sumSlots[F float32 | float64](c *Ctx, dst []F, y []float32, slots, width int) {
-	rows := rowsOf("SumSlots", y, slots*width)
-	need("SumSlots", "dst", len(dst), rows*width)
-	c.eachRow(rows, slots*width, func(id, lo, hi int) {
-		sum := grow(&c.workers[id].f, width)
-		for r := lo; r < hi; r++ {
-			clear(sum)
-			for s := range slots {
-				for i, v := range y[(r*slots+s)*width:][:width] {
-					sum[i] += float64(v)
-				}
-			}
-			for i, v := range sum {
-				dst[r*width+i] = F(v)
+type sumSlots[F float32 | float64] struct {
+	dst          []F
+	y            []float32
+	slots, width int
+}
+
+func eachSum[F float32 | float64](c *Ctx, l *sumSlots[F], operands sumSlots[F]) {
+	*l = operands
+	rows := rowsOf("SumSlots", l.y, l.slots*l.width)
+	need("SumSlots", "dst", len(l.dst), rows*l.width)
+	c.eachRow(rows, l.slots*l.width, l)
+}
+
+func (l *sumSlots[F]) run(s *scratch, lo, hi int) {
+	sum := grow(&s.f, l.width)
+	for r := lo; r < hi; r++ {
+		clear(sum)
+		for slot := range l.slots {
+			for i, v := range l.y[(r*l.slots+slot)*l.width:][:l.width] {
+				sum[i] += float64(v)
 			}
 		}
-	})
+		out := l.dst[r*l.width : (r+1)*l.width]
+		for i, v := range sum {
+			out[i] = F(v)
+		}
+	}
 }

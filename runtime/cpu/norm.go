@@ -12,15 +12,25 @@ func (c *Ctx) RMSNorm(dst, x, w []float32, eps float32) {
 	d := len(w)
 	rows := rowsOf("RMSNorm", x, d)
 	need("RMSNorm", "dst", len(dst), len(x))
-	c.eachRow(rows, d, func(_, lo, hi int) {
-		for r := lo; r < hi; r++ {
-			in, out := x[r*d:(r+1)*d], dst[r*d:(r+1)*d]
-			g := inverseRMS(in, eps)
-			for i, v := range in {
-				out[i] = bf16(float64(w[i]) * (float64(v) * g))
-			}
+	c.loops.norm = rmsNorm{dst, x, w, eps}
+	c.eachRow(rows, d, &c.loops.norm)
+}
+
+type rmsNorm struct {
+	dst, x, w []float32
+	eps       float32
+}
+
+func (n *rmsNorm) run(_ *scratch, lo, hi int) {
+	w := n.w
+	d := len(w)
+	for r := lo; r < hi; r++ {
+		in, out := n.x[r*d:(r+1)*d], n.dst[r*d:(r+1)*d]
+		g := inverseRMS(in, n.eps)
+		for i, v := range in {
+			out[i] = bf16(float64(w[i]) * (float64(v) * g))
 		}
-	})
+	}
 }
 
 // HeadNorm scales rows of d values to unit root mean square without a weight, in the bf16 steps of the
@@ -29,20 +39,29 @@ func (c *Ctx) RMSNorm(dst, x, w []float32, eps float32) {
 func (c *Ctx) HeadNorm(dst, x []float32, d int, eps float32) {
 	rows := rowsOf("HeadNorm", x, d)
 	need("HeadNorm", "dst", len(dst), len(x))
-	c.eachRow(rows, d, func(_, lo, hi int) {
-		for r := lo; r < hi; r++ {
-			in, out := x[r*d:(r+1)*d], dst[r*d:(r+1)*d]
-			var sum float64
-			for _, v := range in {
-				sum += float64(formats.RoundBF16x32(v * v)) // the product of two bf16 is exact
-			}
-			mean := float64(bf16(sum / float64(d)))
-			g := bf16(1 / math.Sqrt(float64(bf16(mean+float64(eps)))))
-			for i, v := range in {
-				out[i] = formats.RoundBF16x32(v * g)
-			}
+	c.loops.headNorm = headNorm{dst, x, d, eps}
+	c.eachRow(rows, d, &c.loops.headNorm)
+}
+
+type headNorm struct {
+	dst, x []float32
+	d      int
+	eps    float32
+}
+
+func (n *headNorm) run(_ *scratch, lo, hi int) {
+	for r := lo; r < hi; r++ {
+		in, out := n.x[r*n.d:(r+1)*n.d], n.dst[r*n.d:(r+1)*n.d]
+		var sum float64
+		for _, v := range in {
+			sum += float64(formats.RoundBF16x32(v * v)) // the product of two bf16 is exact
 		}
-	})
+		mean := float64(bf16(sum / float64(n.d)))
+		g := bf16(1 / math.Sqrt(float64(bf16(mean+float64(n.eps)))))
+		for i, v := range in {
+			out[i] = formats.RoundBF16x32(v * g)
+		}
+	}
 }
 
 // inverseRMS is 1/sqrt(mean(x²)+eps).
@@ -71,21 +90,30 @@ func (c *Ctx) Hadamard(dst, x []float32, d int) {
 	if d&(d-1) != 0 {
 		panic("cpu: Hadamard: the width must be a power of two")
 	}
-	scale := 1 / math.Sqrt(float64(d))
-	c.eachRow(rows, d, func(id, lo, hi int) {
-		row := grow(&c.workers[id].f, d)
-		for r := lo; r < hi; r++ {
-			for i, v := range x[r*d : (r+1)*d] {
-				row[i] = float64(v)
-			}
-			for h := 1; h < d; h *= 2 {
-				butterflies(row, h)
-			}
-			for i, v := range row {
-				dst[r*d+i] = bf16(v * scale)
-			}
+	c.loops.hadamard = hadamard{dst, x, d}
+	c.eachRow(rows, d, &c.loops.hadamard)
+}
+
+type hadamard struct {
+	dst, x []float32
+	d      int
+}
+
+func (t *hadamard) run(s *scratch, lo, hi int) {
+	scale := 1 / math.Sqrt(float64(t.d))
+	row := grow(&s.f, t.d)
+	for r := lo; r < hi; r++ {
+		for i, v := range t.x[r*t.d : (r+1)*t.d] {
+			row[i] = float64(v)
 		}
-	})
+		for h := 1; h < t.d; h *= 2 {
+			butterflies(row, h)
+		}
+		out := t.dst[r*t.d : (r+1)*t.d]
+		for i, v := range row {
+			out[i] = bf16(v * scale)
+		}
+	}
 }
 
 // butterflies replaces all pairs at distance h by sum and difference.

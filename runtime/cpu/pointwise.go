@@ -33,34 +33,47 @@ func add(dst, a, b []float32, round bool) {
 	}
 }
 
-// zip writes f of corresponding elements, in parallel. dst may be a or b.
-func (c *Ctx) zip(kernel string, dst, a, b []float32, f func(dst, a, b []float32)) {
-	need(kernel, "a", len(a), len(dst))
-	need(kernel, "b", len(b), len(dst))
-	c.Pool.For(len(dst), elementGrain, func(_, lo, hi int) { f(dst[lo:hi], a[lo:hi], b[lo:hi]) })
+// zip is work on corresponding elements of a and b; dst may be either.
+type zip struct {
+	dst, a, b []float32
+	f         func(z *zip, dst, a, b []float32)
+	round     bool    // to bf16
+	number    float32 // what f takes beside elements
 }
+
+func (c *Ctx) zip(kernel string, z zip) {
+	need(kernel, "a", len(z.a), len(z.dst))
+	need(kernel, "b", len(z.b), len(z.dst))
+	c.loops.zip = z
+	c.Pool.each(len(z.dst), elementGrain, &c.loops.zip)
+}
+
+func (z *zip) run(_ *scratch, lo, hi int) { z.f(z, z.dst[lo:hi], z.a[lo:hi], z.b[lo:hi]) }
 
 // Add writes a+b, rounded to bf16 if round is set. dst may be a or b.
 func (c *Ctx) Add(dst, a, b []float32, round bool) {
-	c.zip("Add", dst, a, b, func(dst, a, b []float32) { add(dst, a, b, round) })
+	f := func(z *zip, dst, a, b []float32) { add(dst, a, b, z.round) }
+	c.zip("Add", zip{dst, a, b, f, round, 0})
 }
 
 // Mul writes a·b element by element, rounded to bf16 if round is set. dst may be a or b.
 func (c *Ctx) Mul(dst, a, b []float32, round bool) {
-	c.zip("Mul", dst, a, b, func(dst, a, b []float32) {
+	f := func(z *zip, dst, a, b []float32) {
 		for i, v := range a {
-			dst[i] = narrowed(float64(v)*float64(b[i]), round)
+			dst[i] = narrowed(float64(v)*float64(b[i]), z.round)
 		}
-	})
+	}
+	c.zip("Mul", zip{dst, a, b, f, round, 0})
 }
 
 // Scale writes x·factor, rounded to bf16 if round is set. dst may be x.
 func (c *Ctx) Scale(dst, x []float32, factor float32, round bool) {
-	c.zip("Scale", dst, x, x, func(dst, x, _ []float32) {
+	f := func(z *zip, dst, x, _ []float32) {
 		for i, v := range x {
-			dst[i] = narrowed(float64(v)*float64(factor), round)
+			dst[i] = narrowed(float64(v)*float64(z.number), z.round)
 		}
-	})
+	}
+	c.zip("Scale", zip{dst, x, x, f, round, factor})
 }
 
 // RoundBF16 writes the bf16 nearest to each element. dst may be x.
@@ -72,20 +85,30 @@ func (c *Ctx) MulRows(dst, x, w []float32, width int, round bool) {
 	rows := rowsOf("MulRows", x, width)
 	need("MulRows", "dst", len(dst), len(x))
 	need("MulRows", "w", len(w), rows)
-	c.eachRow(rows, width, func(_, lo, hi int) {
-		for r := lo; r < hi; r++ {
-			for i, v := range x[r*width : (r+1)*width] {
-				f := v * w[r]
-				if round {
-					if onTie(f) {
-						f = bf16(float64(v) * float64(w[r]))
-					}
-					f = formats.RoundBF16x32(f)
+	c.loops.mulRows = mulRows{dst, x, w, width, round}
+	c.eachRow(rows, width, &c.loops.mulRows)
+}
+
+type mulRows struct {
+	dst, x, w []float32
+	width     int
+	round     bool
+}
+
+func (l *mulRows) run(_ *scratch, lo, hi int) {
+	for r := lo; r < hi; r++ {
+		out, w := l.dst[r*l.width:(r+1)*l.width], l.w[r]
+		for i, v := range l.x[r*l.width : (r+1)*l.width] {
+			f := v * w
+			if l.round {
+				if onTie(f) {
+					f = bf16(float64(v) * float64(w))
 				}
-				dst[r*width+i] = f
+				f = formats.RoundBF16x32(f)
 			}
+			out[i] = f
 		}
-	})
+	}
 }
 
 // AddRows adds one row to each of several: x is [r,times,width], row is [r,width]. Rounded to bf16 if
@@ -94,11 +117,21 @@ func (c *Ctx) AddRows(dst, x, row []float32, width, times int, round bool) {
 	rows := rowsOf("AddRows", x, width)
 	need("AddRows", "dst", len(dst), len(x))
 	need("AddRows", "row", len(row)*times, len(x))
-	c.eachRow(rows, width, func(_, lo, hi int) {
-		for r := lo; r < hi; r++ {
-			add(dst[r*width:(r+1)*width], x[r*width:(r+1)*width], row[r/times*width:][:width], round)
-		}
-	})
+	c.loops.addRows = addRows{dst, x, row, width, times, round}
+	c.eachRow(rows, width, &c.loops.addRows)
+}
+
+type addRows struct {
+	dst, x, row  []float32
+	width, times int
+	round        bool
+}
+
+func (l *addRows) run(_ *scratch, lo, hi int) {
+	for r := lo; r < hi; r++ {
+		from, to := r*l.width, (r+1)*l.width
+		add(l.dst[from:to], l.x[from:to], l.row[r/l.times*l.width:][:l.width], l.round)
+	}
 }
 
 // Repeat copies each row of width values times times: [r,width] to [r,times,width].
@@ -146,12 +179,14 @@ func (c *Ctx) SwiGLU(dst, gate, up []float32, limit float32) {
 	if limit <= 0 {
 		limit = float32(math.Inf(1))
 	}
-	c.zip("SwiGLU", dst, gate, up, func(dst, gate, up []float32) {
+	f := func(z *zip, dst, gate, up []float32) {
+		limit := z.number
 		for i, g := range gate {
 			g, u := float64(min(g, limit)), float64(min(max(up[i], -limit), limit))
 			dst[i] = float32(g * sigmoid(g) * u)
 		}
-	})
+	}
+	c.zip("SwiGLU", zip{dst, gate, up, f, false, limit})
 }
 
 func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }

@@ -13,12 +13,18 @@ const spinRounds = 20000
 // and come from one goroutine at a time.
 type Pool struct {
 	workers []*worker
+	own     scratch // of the calling goroutine
 
 	// The current loop.
 	n, grain int
-	body     func(worker, lo, hi int)
+	loop     loop
 	next     atomic.Int64
 	running  atomic.Int64
+}
+
+// loop is work that can be divided: run does the shares lo..hi-1 of it, with the scratch memory of a worker.
+type loop interface {
+	run(s *scratch, lo, hi int)
 }
 
 // worker is one helper goroutine. Sleeping is announced in parked; whoever clears it owes a wake or has
@@ -27,6 +33,7 @@ type worker struct {
 	turn   atomic.Uint64
 	parked atomic.Bool
 	wake   chan struct{}
+	memory scratch
 	_      [64]byte // keeps two workers' flags off one cache line
 }
 
@@ -40,41 +47,38 @@ func NewPool(threads int) *Pool {
 		threads = runtime.GOMAXPROCS(0)
 	}
 	p := &Pool{}
-	for id := 1; id < threads; id++ {
+	for range threads - 1 {
 		w := &worker{wake: make(chan struct{}, 1)}
 		p.workers = append(p.workers, w)
-		go p.serve(id, w)
+		go p.serve(w)
 	}
 	return p
 }
 
-// Threads is the number of workers, the caller included. Worker numbers lie below it.
-func (p *Pool) Threads() int { return len(p.workers) + 1 }
-
-// For calls body for ranges that cover 0..n-1, each of at most grain indices, and returns when all are
+// each runs a loop for ranges that cover 0..n-1, each of at most grain shares, and returns when all are
 // done. Which worker gets which range is not determined; a range never depends on the number of workers.
-func (p *Pool) For(n, grain int, body func(worker, lo, hi int)) {
+func (p *Pool) each(n, grain int, l loop) {
 	grain = max(grain, 1)
 	if len(p.workers) == 0 || n <= grain {
 		for lo := 0; lo < n; lo += grain {
-			body(0, lo, min(lo+grain, n))
+			l.run(&p.own, lo, min(lo+grain, n))
 		}
 		return
 	}
-	p.n, p.grain, p.body = n, grain, body
+	p.n, p.grain, p.loop = n, grain, l
 	p.next.Store(0)
 	helpers := p.workers[:min(len(p.workers), ceilDiv(n, grain)-1)]
 	p.running.Store(int64(len(helpers)))
 	for _, w := range helpers {
 		w.start(w.turn.Load() + 1)
 	}
-	p.drain(0)
+	p.drain(&p.own)
 	for i := 1; p.running.Load() > 0; i++ {
 		if i%256 == 0 {
 			runtime.Gosched()
 		}
 	}
-	p.body = nil
+	p.loop = nil
 }
 
 // Close ends the workers. The pool must not be used afterwards.
@@ -86,23 +90,23 @@ func (p *Pool) Close() {
 }
 
 // drain takes ranges of the current loop until none is left.
-func (p *Pool) drain(id int) {
+func (p *Pool) drain(s *scratch) {
 	for {
 		lo := int(p.next.Add(int64(p.grain))) - p.grain
 		if lo >= p.n {
 			return
 		}
-		p.body(id, lo, min(lo+p.grain, p.n))
+		p.loop.run(s, lo, min(lo+p.grain, p.n))
 	}
 }
 
-func (p *Pool) serve(id int, w *worker) {
+func (p *Pool) serve(w *worker) {
 	for seen := uint64(0); ; {
 		seen = w.await(seen)
 		if seen == stopTurn {
 			return
 		}
-		p.drain(id)
+		p.drain(&w.memory)
 		p.running.Add(-1)
 	}
 }

@@ -12,15 +12,23 @@ import (
 func (c *Ctx) ActQuant(dst, x []float32, width, block int) {
 	rows := rowsOf("ActQuant", x, width)
 	need("ActQuant", "dst", len(dst), len(x))
-	c.eachRow(rows, width, func(_, lo, hi int) {
-		for r := lo; r < hi; r++ {
-			row := dst[r*width : (r+1)*width]
-			for o := 0; o < width; o += block {
-				end := min(o+block, width)
-				quantE4M3(row[o:end], x[r*width+o:r*width+end])
-			}
+	c.loops.act = actQuant{dst, x, width, block}
+	c.eachRow(rows, width, &c.loops.act)
+}
+
+type actQuant struct {
+	dst, x       []float32
+	width, block int
+}
+
+func (q *actQuant) run(_ *scratch, lo, hi int) {
+	for r := lo; r < hi; r++ {
+		in, out := q.x[r*q.width:(r+1)*q.width], q.dst[r*q.width:(r+1)*q.width]
+		for o := 0; o < q.width; o += q.block {
+			end := min(o+q.block, q.width)
+			quantE4M3(out[o:end], in[o:end])
 		}
-	})
+	}
 }
 
 // ActQuantSim simulates the quantised storage of rows of width values: the first width-keep go through
@@ -28,17 +36,25 @@ func (c *Ctx) ActQuant(dst, x []float32, width, block int) {
 func (c *Ctx) ActQuantSim(dst, x []float32, width, keep, block int) {
 	rows := rowsOf("ActQuantSim", x, width)
 	need("ActQuantSim", "dst", len(dst), len(x))
-	c.eachRow(rows, width, func(_, lo, hi int) {
-		for r := lo; r < hi; r++ {
-			in, out := x[r*width:(r+1)*width], dst[r*width:(r+1)*width]
-			for o := 0; o < width-keep; o += block {
-				end := min(o+block, width-keep)
-				quantE4M3(out[o:end], in[o:end])
-				roundRow(out[o:end])
-			}
-			copy(out[width-keep:], in[width-keep:])
+	c.loops.actSim = actQuantSim{dst, x, width, width - keep, block}
+	c.eachRow(rows, width, &c.loops.actSim)
+}
+
+type actQuantSim struct {
+	dst, x                  []float32
+	width, quantised, block int
+}
+
+func (q *actQuantSim) run(_ *scratch, lo, hi int) {
+	for r := lo; r < hi; r++ {
+		in, out := q.x[r*q.width:(r+1)*q.width], q.dst[r*q.width:(r+1)*q.width]
+		for o := 0; o < q.quantised; o += q.block {
+			end := min(o+q.block, q.quantised)
+			quantE4M3(out[o:end], in[o:end])
+			roundRow(out[o:end])
 		}
-	})
+		copy(out[q.quantised:], in[q.quantised:])
+	}
 }
 
 // FP4QuantSim simulates e2m1 storage with one power-of-two scale for each block of values, stored as
@@ -46,18 +62,26 @@ func (c *Ctx) ActQuantSim(dst, x []float32, width, keep, block int) {
 func (c *Ctx) FP4QuantSim(dst, x []float32, block int) {
 	rows := rowsOf("FP4QuantSim", x, block)
 	need("FP4QuantSim", "dst", len(dst), len(x))
-	c.eachRow(rows, block, func(_, lo, hi int) {
-		for o := lo * block; o < hi*block; o += block {
-			in, out := x[o:o+block], dst[o:o+block]
-			s := formats.ActScaleFP4(float64(maxAbs(in)))
-			scale, inverse := float32(s), 1/s
-			for i, v := range in {
-				// Through float64, since 1/s may exceed float32 where s is near 2^-126.
-				q := formats.RoundE2M1x32(float32(float64(v) * inverse))
-				out[i] = formats.RoundBF16x32(q * scale)
-			}
+	c.loops.fp4Sim = fp4QuantSim{dst, x, block}
+	c.eachRow(rows, block, &c.loops.fp4Sim)
+}
+
+type fp4QuantSim struct {
+	dst, x []float32
+	block  int
+}
+
+func (q *fp4QuantSim) run(_ *scratch, lo, hi int) {
+	for o := lo * q.block; o < hi*q.block; o += q.block {
+		in, out := q.x[o:o+q.block], q.dst[o:o+q.block]
+		s := formats.ActScaleFP4(float64(maxAbs(in)))
+		scale, inverse := float32(s), 1/s
+		for i, v := range in {
+			// Through float64, since 1/s may exceed float32 where s is near 2^-126.
+			code := formats.RoundE2M1x32(float32(float64(v) * inverse))
+			out[i] = formats.RoundBF16x32(code * scale)
 		}
-	})
+	}
 }
 
 // quantE4M3 quantises one block to e4m3 and back. The scale lies between 2^-22 and 2^120, so its inverse

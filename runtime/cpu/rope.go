@@ -62,20 +62,31 @@ func (s RopeSpec) correctionRange() (low, high float64) {
 func (c *Ctx) Rope(dst, x []float32, r *Rope, batch, rows, heads, d, first, step int, inverse bool) {
 	need("Rope", "x", len(x), batch*rows*heads*d)
 	need("Rope", "dst", len(dst), len(x))
-	half := r.dims / 2
-	c.eachRow(rows, batch*heads*d, func(id, lo, hi int) {
-		turns := grow(&c.workers[id].f, 2*half)
-		for i := lo; i < hi; i++ {
-			r.turns(turns, first+i*step, inverse)
-			for b := range batch {
-				at := (b*rows + i) * heads * d
-				for o := at; o < at+heads*d; o += d {
-					copy(dst[o:o+d-r.dims], x[o:o+d-r.dims])
-					rotate(dst[o+d-r.dims:o+d], x[o+d-r.dims:o+d], turns)
-				}
+	c.loops.rope = ropeRows{dst, x, r, batch, rows, heads, d, first, step, inverse}
+	c.eachRow(rows, batch*heads*d, &c.loops.rope)
+}
+
+type ropeRows struct {
+	dst, x                             []float32
+	r                                  *Rope
+	batch, rows, heads, d, first, step int
+	inverse                            bool
+}
+
+func (l *ropeRows) run(s *scratch, lo, hi int) {
+	dst, x, width := l.dst, l.x, l.heads*l.d
+	kept := l.d - l.r.dims
+	turns := grow(&s.f, l.r.dims)
+	for i := lo; i < hi; i++ {
+		l.r.turns(turns, l.first+i*l.step, l.inverse)
+		for b := range l.batch {
+			at := (b*l.rows + i) * width
+			for o := at; o < at+width; o += l.d {
+				copy(dst[o:o+kept], x[o:o+kept])
+				rotate(dst[o+kept:o+l.d], x[o+kept:o+l.d], turns)
 			}
 		}
-	})
+	}
 }
 
 // turns writes cosine and sine of each frequency's angle at a position.

@@ -45,10 +45,10 @@ func TestProductsStayInsideTheirSlices(t *testing.T) {
 				x, wide := guardedCopy(t, randomBF16(r, 4*k)), guarded[float32](t, k)
 				var out [16]float32
 				for vectors := 1; vectors <= 4; vectors++ {
-					c.workers[0].scales.w = nil
+					c.Pool.own.scales.w = nil
 					at := []int{3 * k, 2 * k, k, 0}[:vectors]
-					active.rows(&out, m, 1, 4, x, at, &c.workers[0])
-					active.rows(&out, m, 4, 1, x, at, &c.workers[0])
+					active.rows(&out, m, 1, 4, x, at, &c.Pool.own)
+					active.rows(&out, m, 4, 1, x, at, &c.Pool.own)
 				}
 				active.widen(wide, m, 4, 0, k)
 			}

@@ -55,9 +55,9 @@ func TestRowsCounts(t *testing.T) {
 				for _, count := range []int{1, 4} {
 					for vectors := 1; vectors <= 4; vectors++ {
 						var out [16]float32
-						c.workers[0].scales.w = nil
+						c.Pool.own.scales.w = nil
 						at := []int{3 * k, 0, k, 2 * k}[:vectors]
-						active.rows(&out, m, 2, count, arranged, at, &c.workers[0])
+						active.rows(&out, m, 2, count, arranged, at, &c.Pool.own)
 						for i, o := range at {
 							for j := range count {
 								requireProduct(t, out[4*i+j], x[o:o+k], m, 2+j, false)

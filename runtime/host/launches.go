@@ -28,7 +28,8 @@ func launched(m Model) []Launched {
 }
 
 // launchLines say how many launches one decoded token needs, and how many collectives where there are any, from the
-// counts before and after it: "launches per decoded token: 64, by kind of layer: block_swa_hash 2 x 9, …".
+// counts before and after it: "launches per decoded token: 64, by kind of layer: block_swa_hash 2 x 9, …". Layers of a
+// kind may differ in how they begin; the number is their average.
 func launchLines(before, after []Launched) []string {
 	if len(after) == 0 {
 		return []string{"launches per decoded token: nothing was decoded in kernels"}
@@ -52,7 +53,7 @@ func countLine(what string, before, after []Launched, count func(Launched) int) 
 		}
 		total += n
 		if k.Layers > 0 {
-			kinds = append(kinds, fmt.Sprintf("%s %d x %d", k.Kind, k.Layers, n/k.Layers))
+			kinds = append(kinds, fmt.Sprintf("%s %d x %.3g", k.Kind, k.Layers, float64(n)/float64(k.Layers)))
 		} else {
 			kinds = append(kinds, fmt.Sprintf("%s %d", k.Kind, n))
 		}

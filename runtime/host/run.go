@@ -83,7 +83,10 @@ func (r *runner) run() error {
 	}
 	out := r.out
 	out.Fed = make([][]int32, len(r.q.Prompt))
-	r.enter("prefill")
+	for b := range out.Fed {
+		out.Fed[b] = make([]int32, 0, steps)
+	}
+	r.enter("prefill", -1)
 	start := time.Now()
 	logits := r.model.Prefill(flatten(r.q.Prompt, nil))
 	out.PrefillTime = time.Since(start)
@@ -105,7 +108,7 @@ func (r *runner) run() error {
 		if r.q.MTP {
 			r.trail(i, n, next)
 		}
-		r.enter(fmt.Sprintf("decode.%d", i))
+		r.enter("decode", i)
 		last := i+1 == steps
 		if last {
 			out.before = launched(r.model)
@@ -164,11 +167,15 @@ func (r *runner) foretell(logits []float32) []float32 {
 	return r.keep(logits)
 }
 
-// enter names the call whose values are traced from now on.
-func (r *runner) enter(call string) {
-	if r.q.Trace != nil {
-		r.q.Trace.prefix = call
+// enter names the call whose values are traced from now on; step is below 0 for a call that comes once.
+func (r *runner) enter(call string, step int) {
+	if r.q.Trace == nil {
+		return
 	}
+	if step >= 0 {
+		call = fmt.Sprintf("%s.%d", call, step)
+	}
+	r.q.Trace.prefix = call
 }
 
 // choose sets the token that step i feeds to each sequence.
