@@ -53,15 +53,19 @@ func (c *checker) dotTiles() {
 // portableOnChip is the least memory that a program has on any target whose amount is known.
 const portableOnChip = 64 * targets.KiB
 
+// onChipLimit is the memory that a program's tiles may take.
+func onChipLimit(t targets.Target) targets.Bytes {
+	if limit, known := t.OnChip.Limit(); known {
+		return limit
+	}
+	return portableOnChip
+}
+
 // onChip holds the tiles against the memory that they live in.
 func (c *checker) onChip() {
-	limit, known := c.t.OnChip.Limit()
-	source := c.t.OnChip.Usable.Source()
+	limit, source := onChipLimit(c.t), c.t.OnChip.Usable.Source()
 	if source == "" {
 		source = c.t.OnChip.Bytes.Source()
-	}
-	if !known {
-		limit, source = portableOnChip, ""
 	}
 	kind := c.t.OnChip.Kind.Or(targets.Shared)
 	need := targets.Bytes(0)

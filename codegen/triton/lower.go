@@ -49,6 +49,7 @@ type Binding struct {
 	Symbol string    // FromSize
 	Axis   ir.Dim    // FromFirst
 	Shape  []ir.Size // FromTicket, and FromWork without a value: the extents
+	DType  tile.DType
 }
 
 // Lower makes the programs of a kernel of m for a target. An op or a combination that no rule covers is an error.
@@ -65,7 +66,7 @@ func Lower(m *ir.Module, k *ir.Func, t targets.Target) (kernel *Lowered, err err
 	g := &gen{mod: m, fn: k, target: t, plan: scheduleFor(t), bound: k.Mode.Bound(),
 		kernel: &Lowered{Func: k, Bindings: map[string]Binding{}}, ropes: map[string]string{},
 		stored: map[*ir.Value]bool{}, here: map[*ir.Value]*tile.Value{},
-		arrived: map[*ir.Instr]bool{}, sums: map[*ir.Instr]bool{}}
+		arrived: map[*ir.Instr]bool{}, sums: map[*ir.Instr]bool{}, sorted: map[*ir.Value][]int{}}
 	g.phases()
 	if t.Launch.Dependent.Is(true) {
 		for _, p := range g.kernel.Programs {
@@ -99,7 +100,8 @@ type gen struct {
 	// arrived are the ops whose parts other instances have left: of hc_pre and hc_head the products with the mixing matrix,
 	// of attention the scores.
 	arrived map[*ir.Instr]bool
-	sums    map[*ir.Instr]bool // the attention whose weighted sums other instances have left
+	sums    map[*ir.Instr]bool  // the attention whose weighted sums other instances have left
+	sorted  map[*ir.Value][]int // by which programs the slots of a list of chosen experts have been sorted
 	// here says for which rows of a result in memory the rank has computed anything; the others are 0.
 	here map[*ir.Value]*tile.Value
 

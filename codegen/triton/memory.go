@@ -79,7 +79,7 @@ func (g *gen) kept(source Source, name string, d tile.DType, doc string, shape [
 		shape[i] = s.Bind(g.bound)
 		extents[i] = g.extent(s)
 	}
-	g.kernel.Bindings[name] = Binding{Source: source, Shape: shape}
+	g.kernel.Bindings[name] = Binding{Source: source, Shape: shape, DType: d}
 	return g.b.Pointer(name, d, tile.InOut, doc, extents...)
 }
 

@@ -2,9 +2,11 @@ package triton
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"flagc/ir"
+	"flagc/ir/ops"
 	"flagc/ir/tile"
 )
 
@@ -52,16 +54,36 @@ func (k *Lowered) dependents(p *tile.Program) tile.Dependents {
 	return tile.EarlyDependents
 }
 
-// in reports whether an instruction belongs to a program: what the last to arrive computes is the last program's.
+// in reports whether an instruction belongs to a program: a product, with what is made of it, to the one that reads its
+// weights; what the last to arrive computes to the last.
 func (k *Lowered) in(in *ir.Instr, p *tile.Program) bool {
 	if len(k.Programs) == 1 {
 		return true
+	}
+	if w := weightsBehind(in); w != nil {
+		return slices.ContainsFunc(p.Params, func(q *tile.Param) bool { return k.Bindings[q.Name].Value == w })
 	}
 	tail := false
 	for _, t := range k.Func.Tail {
 		tail = tail || t == in
 	}
 	return tail == (p == k.Programs[len(k.Programs)-1])
+}
+
+// weightsBehind are those of a product that an instruction is, or goes back to.
+func weightsBehind(in *ir.Instr) *ir.Value {
+	switch in.Op {
+	case ops.Linear, ops.GroupedLinear, ops.ExpertLinear:
+		return in.Args[len(in.Args)-1]
+	}
+	for _, a := range in.Args {
+		if a != nil && a.Def != nil {
+			if w := weightsBehind(a.Def); w != nil {
+				return w
+			}
+		}
+	}
+	return nil
 }
 
 // moves adds the bytes of one parameter.

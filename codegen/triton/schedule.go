@@ -17,6 +17,7 @@ type schedule struct {
 	dotRows       int // rows of a block of a matrix product
 	dotWidth      int // its columns, if the epilogue does not ask for more
 	dotDepth      int // what is summed at once
+	groupRows     int // rows of a block of slots that chose the same expert
 	keyBlock      int // compressed entries that a program rates at once
 	rankBlock     int // compressed entries that a program ranks at once
 	valueWidth    int // channels that a program of attention weighs at once
@@ -27,12 +28,13 @@ type schedule struct {
 func scheduleFor(t targets.Target) schedule {
 	m, n, k := t.Dot.Tile(16)
 	p := schedule{rowElements: 8192, gemvElements: 16384, gemvWidth: 2, instances: 256, mixElements: 4096, mixParts: 32, dotM: max(m, 16), dotN: max(n, 16), dotK: max(k, 32), panelElements: 16384, blockElements: 16384, dotRows: 32,
-		dotWidth: 128, dotDepth: 128, keyBlock: 64, rankBlock: 16, valueWidth: 128, warps: 4}
+		dotWidth: 128, dotDepth: 128, groupRows: 64, keyBlock: 64, rankBlock: 16, valueWidth: 128, warps: 4}
 	if kind, ok := t.OnChip.Kind.Get(); ok && kind != targets.Shared {
 		// Every tile lives in the buffer, most of them twice.
 		p.rowElements, p.gemvElements, p.gemvWidth, p.instances = 2048, 4096, 16, 32
 		p.panelElements, p.blockElements = 8192, 2048
 		p.dotWidth, p.dotDepth, p.valueWidth = 64, 64, 64
+		p.groupRows = 32
 	}
 	return p
 }

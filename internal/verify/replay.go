@@ -151,7 +151,7 @@ func room(b triton.Binding, env ir.Env) ([]byte, error) {
 	if b.Source == triton.FromTicket {
 		return make([]byte, n), nil
 	}
-	return garbage(n, tile.F32), nil
+	return garbage(n, b.DType), nil
 }
 
 // encode stores a value's tensor, or makes room for one that is not given.
