@@ -1,6 +1,7 @@
 package triton
 
 import (
+	"fmt"
 	"slices"
 
 	"flagc/ir"
@@ -119,29 +120,39 @@ func (g *gen) blockCount(d dispatch) ir.Size {
 	return d.slots.Add(ir.Const(d.groups() * (g.plan.groupRows - 1))).Div(ir.Const(g.plan.groupRows))
 }
 
+// table is the pointer to numbers that stay between the programs.
+func (g *gen) table(d dispatch, what string, access tile.Access, doc string, shape ...ir.Size) *tile.Param {
+	name := g.name(d.ids) + "_" + what
+	if p := g.b.Program.Param(name); p != nil {
+		return p
+	}
+	p := g.kept(FromWork, name, tile.I32, doc, shape)
+	p.Access = access
+	return p
+}
+
 // countParam is how many slots of each chunk belong to each group.
-func (g *gen) countParam(d dispatch) *tile.Param {
-	return g.kept(FromWork, g.name(d.ids)+"_counts", tile.I32, "how many slots of a chunk chose each expert, and one of another rank",
-		[]ir.Size{g.chunks(d), ir.Const(d.lanes().Size)})
+func (g *gen) countParam(d dispatch, access tile.Access) *tile.Param {
+	doc := "how many slots of a chunk chose each expert, and one of another rank"
+	return g.table(d, "counts", access, doc, g.chunks(d), ir.Const(d.lanes().Size))
 }
 
 // slotParam is the slots in order, by blocks.
-func (g *gen) slotParam(d dispatch) *tile.Param {
-	return g.kept(FromWork, g.name(d.ids)+"_slots", tile.I32, "slots sorted by expert, in blocks of one expert each; -1 = none",
-		[]ir.Size{g.blockCount(d), ir.Const(g.plan.groupRows)})
+func (g *gen) slotParam(d dispatch, access tile.Access) *tile.Param {
+	doc := "slots sorted by expert, in blocks of one expert each; -1 = none"
+	return g.table(d, "slots", access, doc, g.blockCount(d), ir.Const(g.plan.groupRows))
 }
 
 // expertParam is whose the blocks are.
-func (g *gen) expertParam(d dispatch) *tile.Param {
-	doc := "the expert of each block, as the rank counts; the number behind the last for those of other ranks; -1 = no block"
-	return g.kept(FromWork, g.name(d.ids)+"_experts", tile.I32, doc, []ir.Size{g.blockCount(d)})
+func (g *gen) expertParam(d dispatch, access tile.Access) *tile.Param {
+	doc := fmt.Sprintf("the expert of each block, as the rank counts; %d = those of other ranks, -1 = no block", d.experts)
+	return g.table(d, "experts", access, doc, g.blockCount(d))
 }
 
 // sortSection is a section of a program that sorts a list.
-func (g *gen) sortSection(d dispatch, does, what string, count ir.Size, emit func(*tile.Value)) *section {
-	name := g.name(d.ids)
-	doc := name + " " + does + ": " + what + " for each instance"
-	return &section{name: name + "_" + does, doc: doc, countSize: count, emit: emit, warps: g.plan.warps, stages: 1}
+func (g *gen) sortSection(d dispatch, name, doc string, count ir.Size, emit func(*tile.Value)) *section {
+	list := g.name(d.ids)
+	return &section{name: list + "_" + name, doc: fmt.Sprintf(doc, list), countSize: count, emit: emit, warps: g.plan.warps, stages: 1}
 }
 
 // chunkOf is a chunk of slots and the group of each: -1 of those that do not exist.
@@ -158,12 +169,12 @@ func (g *gen) one(cond *tile.Value) *tile.Value { return g.b.Where(cond, g.b.Int
 
 // countSection counts the slots of each group, a chunk for each instance.
 func (g *gen) countSection(d dispatch) *section {
-	return g.sortSection(d, "counted", "a chunk of slots", g.chunks(d), func(id *tile.Value) {
+	return g.sortSection(d, "counts", "slots of %s counted by expert: a chunk of them for each instance", g.chunks(d), func(id *tile.Value) {
 		b := g.b
 		_, group := g.chunkOf(d, id)
 		lane := b.Range(d.lanes())
 		count := b.Sum(g.one(b.Eq(b.Row(group), b.Col(lane))), 1).Named("count")
-		b.Store(g.countParam(d), b.Add(b.MulI(id, d.lanes().Size), lane), count, nil)
+		b.Store(g.countParam(d, tile.Out), b.Add(b.MulI(id, d.lanes().Size), lane), count, nil)
 	})
 }
 
@@ -175,7 +186,7 @@ func (g *gen) tally(d dispatch, chunk *tile.Value) (all, before *tile.Value) {
 	start := []*tile.Value{b.Full(b.Int(0), lanes).Named("total"), b.Full(b.Int(0), lanes).Named("before")}
 	out := g.loop("first_chunk", b.Int(0), chunks, width, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
 		other := b.Row(b.Add(i, b.Range(tile.D(width))))
-		n := b.Load(g.countParam(d), b.Add(b.MulI(other, lanes.Size), b.Col(b.Range(lanes))), b.Lt(other, chunks), 0).Named("count")
+		n := b.Load(g.countParam(d, tile.In), b.Add(b.MulI(other, lanes.Size), b.Col(b.Range(lanes))), b.Lt(other, chunks), 0).Named("count")
 		before := c[1]
 		if chunk != nil {
 			before = b.Add(before, b.Sum(b.Where(b.Lt(other, chunk), n, b.Int(0)), 1))
@@ -193,23 +204,24 @@ func (g *gen) blocksOf(slots *tile.Value) *tile.Value {
 // placeSection finds the places of slots, a chunk for each instance: behind the blocks of the groups before, the slots
 // of its group in chunks before, and those before it in the chunk.
 func (g *gen) placeSection(d dispatch) *section {
-	return g.sortSection(d, "sorted", "a chunk of slots", g.chunks(d), func(id *tile.Value) {
+	return g.sortSection(d, "slots", "slots of %s sorted by expert: a chunk of them for each instance", g.chunks(d), func(id *tile.Value) {
 		b := g.b
 		slot, group := g.chunkOf(d, id)
 		all, before := g.tally(d, id)
 		lane, mine := b.Row(b.Range(d.lanes())), b.Col(group)
 		rows := b.MulI(g.blocksOf(all), g.plan.groupRows)
-		first := b.Where(b.Lt(lane, mine), b.Row(rows), b.Where(b.Eq(lane, mine), b.Row(before), b.Int(0)))
-		earlier := b.And(b.Eq(b.Row(group), mine), b.Lt(b.Row(slot), b.Col(slot)))
-		place := b.Add(b.Sum(first, 1), b.Sum(g.one(earlier), 1)).Named("place")
-		b.Store(g.slotParam(d), place, slot, b.GeI(group, 0))
+		ahead := b.Where(b.Lt(lane, mine), b.Row(rows), b.Where(b.Eq(lane, mine), b.Row(before), b.Int(0))).Named("ahead")
+		earlier := g.one(b.And(b.Eq(b.Row(group), mine), b.Lt(b.Row(slot), b.Col(slot)))).Named("earlier")
+		place := b.Add(b.Sum(ahead, 1), b.Sum(earlier, 1)).Named("place")
+		b.Store(g.slotParam(d, tile.Out), place, slot, b.GeI(group, 0))
 	})
 }
 
 // groupSection says whose each block is, and which rows of a group's last block hold none; a group for each instance.
 // One more has the blocks that are not needed.
 func (g *gen) groupSection(d dispatch) *section {
-	return g.sortSection(d, "grouped", "the blocks of an expert", ir.Const(d.groups()+1), func(id *tile.Value) {
+	doc := "blocks of slots of %s: those of one expert for each instance"
+	return g.sortSection(d, "experts", doc, ir.Const(d.groups()+1), func(id *tile.Value) {
 		b, rows := g.b, g.plan.groupRows
 		all, _ := g.tally(d, nil)
 		lane := b.Range(d.lanes())
@@ -218,14 +230,14 @@ func (g *gen) groupSection(d dispatch) *section {
 		slots := sum(b.Eq(lane, id), all).Named("slots")
 		end := b.Add(first, g.blocksOf(slots)).Named("end")
 		row := b.Add(b.Add(b.MulI(first, rows), slots), b.Range(tile.D(rows))).Named("row")
-		b.Store(g.slotParam(d), row, b.Full(b.Int(-1), row.Shape...), b.Lt(row, b.MulI(end, rows)))
+		b.Store(g.slotParam(d, tile.Out), row, b.Full(b.Int(-1), row.Shape...), b.Lt(row, b.MulI(end, rows)))
 		exists := b.LtI(id, d.groups())
 		expert := b.Where(exists, id, b.Int(-1)).Named("expert")
 		end = b.Where(exists, end, g.size(g.blockCount(d))).Named("last")
 		const width = 128
 		g.loop("block", first, end, width, nil, func(i *tile.Value, _ []*tile.Value) []*tile.Value {
 			block := b.Add(i, b.Range(tile.D(width)))
-			b.Store(g.expertParam(d), block, b.Full(expert, block.Shape...), b.Lt(block, end))
+			b.Store(g.expertParam(d, tile.Out), block, b.Full(expert, block.Shape...), b.Lt(block, end))
 			return nil
 		})
 	})
@@ -242,13 +254,13 @@ func (g *gen) blockSection(d dispatch, s sink, anchors []*ir.Instr) *section {
 	sec := g.newSection([]sink{s}, g.blockCount(d).Mul(ir.Const(columns)), what, func(id *tile.Value) {
 		b, rows := g.b, g.plan.groupRows
 		block := b.DivI(id, columns).Named("block")
-		expert := b.Load(g.expertParam(d), block, nil, 0).Named("expert")
+		expert := b.Load(g.expertParam(d, tile.In), block, nil, 0).Named("expert")
 		some := b.GeI(expert, 0)
 		if !foreign {
 			some = g.has(d.in, expert)
 		}
 		g.when(some, func() {
-			slot := b.Load(g.slotParam(d), b.Add(b.MulI(block, rows), b.Col(b.Range(tile.D(rows)))), nil, 0).Named("slot")
+			slot := b.Load(g.slotParam(d, tile.In), b.Add(b.MulI(block, rows), b.Col(b.Range(tile.D(rows)))), nil, 0).Named("slot")
 			live := b.GeI(slot, 0).Named("live")
 			row := b.Where(live, slot, b.Int(0)).Named("row")
 			memo(g, [2]any{row, "gathered"}, func() bool { return true })
@@ -259,7 +271,7 @@ func (g *gen) blockSection(d dispatch, s sink, anchors []*ir.Instr) *section {
 			s.write(r)
 		}, nil)
 	})
-	if rows := g.plan.groupRows; rows*width*len(anchors) > 64*128 {
+	if g.plan.groupRows*width >= 64*128 {
 		sec.warps = 8
 	}
 	sec.stages = 3

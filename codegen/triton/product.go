@@ -336,6 +336,9 @@ func (g *gen) dotFP8(p product, acc *tile.Value, xb *region, k, cols *tile.Value
 	})
 	down := b.Col(b.Add(k, b.Range(tile.D(depth))))
 	w := b.Load(g.elements(p.w, tile.In), b.Add(b.MulI(cols, p.k), down), p.region.colLive, 0)
+	if g.target.Dot.FP8Exact.Is(targets.Slow) {
+		x, w = b.Cast(x, tile.F16), b.Cast(w, tile.F16)
+	}
 	part := b.Dot(x, w, b.Zeros(p.region.height, p.region.width))
 	block := b.DivI(k, e.Cols)
 	n := p.k / e.Cols
@@ -353,6 +356,9 @@ func (g *gen) dotFP8(p product, acc *tile.Value, xb *region, k, cols *tile.Value
 // weightsDown are weights with the summed columns downwards, as a dot's second operand takes them, in bf16: every
 // number format of weights widens to it exactly.
 func (g *gen) weightsDown(p product, k, cols *tile.Value, depth int) *tile.Value {
+	if g.wordsFit(p, depth) {
+		return g.wordsDown(p, k, depth)
+	}
 	b, e := g.b, p.w.Type.Elem
 	down := b.Col(b.Add(k, b.Range(tile.D(depth))))
 	live := p.region.colLive
@@ -375,11 +381,14 @@ func (g *gen) weightsDown(p product, k, cols *tile.Value, depth int) *tile.Value
 		w = g.e2m1(b.AndI(b.Binary(tile.Shr, bytes, b.MulI(b.AndI(down, 1), 4)), 15))
 	}
 	n := (p.k + e.Cols - 1) / e.Cols
-	row := cols
-	if e.Rows > 1 {
-		row = b.DivI(cols, e.Rows)
+	row, column := cols, down
+	if width := p.region.width.Size; live == nil && e.Rows%width == 0 && e.Cols%depth == 0 && g.aligned(p, width) { // all share a scale
+		row, column = g.firstRow(p), k
 	}
-	s := b.Load(g.scales(p.w, tile.In), b.Add(b.MulI(row, n), b.DivI(down, e.Cols)), live, 0)
+	if e.Rows > 1 {
+		row = b.DivI(row, e.Rows)
+	}
+	s := b.Load(g.scales(p.w, tile.In), b.Add(b.MulI(row, n), b.DivI(column, e.Cols)), live, 0)
 	return b.Cast(b.Mul(w, g.exponent(s)), tile.BF16)
 }
 

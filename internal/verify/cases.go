@@ -39,8 +39,6 @@ func TextCases(m *ir.Module, k *ir.Func) []Case {
 // manyTokens is how many tokens of a prompt show what a kernel does, at the price of as few as possible.
 func manyTokens(k *ir.Func) int {
 	switch {
-	case uses(k, ops.ExpertLinear):
-		return 3 // a program for each slot: more are more of the same
 	case uses(k, ops.CompressPool), uses(k, ops.RingWrite), uses(k, ops.SparseAttention):
 		return 131
 	}

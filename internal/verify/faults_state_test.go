@@ -33,7 +33,7 @@ var routingFaults = []fault{
 		clamp := e.find("clamp from below", func(op *tile.Op) bool { return op.Code == tile.Maximum && op.Args[1].Def.Code == tile.Neg })
 		e.replace(clamp.Results[0], clamp.Args[0])
 	}},
-	{planted: "slots have the weights of their neighbours", kernel: "experts_w1_w3.prefill", plant: func(e *edit) {
+	{planted: "slots have the weights of their neighbours", kernel: "experts_w1_w3.prefill", program: 2, plant: func(e *edit) {
 		for _, load := range e.all(func(op *tile.Op) bool { return op.Code == tile.Load && op.Param.Name == "weights" }) {
 			e.flip(load)
 		}

@@ -30,7 +30,7 @@ func unmask(op *tile.Op) { op.Args[len(op.Args)-1] = nil }
 
 // faultsOf are the tables of all kinds of kernels.
 var faultsOf = map[string][]fault{"attention": attentionFaults, "quantisation": quantFaults, "products": productFaults,
-	"routing": routingFaults, "state": stateFaults, "streams": streamFaults, "launch": launchFaults}
+	"dispatch": dispatchFaults, "routing": routingFaults, "state": stateFaults, "streams": streamFaults, "launch": launchFaults}
 
 // TestPlantedFaultsAreFound plants one mistake after the other in programs that pass, and holds that each is found.
 func TestPlantedFaultsAreFound(t *testing.T) {
