@@ -91,7 +91,7 @@ func (g *gen) groupedSections(sinks []sink, anchors []*ir.Instr) []*section {
 		out = []*section{g.placeSection(d), g.groupSection(d)}
 	default:
 		for _, s := range sinks {
-			out = append(out, g.blockSection(d, s, anchors))
+			out = append(out, g.blockSection(d, s))
 		}
 		return out
 	}
@@ -145,8 +145,19 @@ func (g *gen) slotParam(d dispatch, access tile.Access) *tile.Param {
 
 // expertParam is whose the blocks are.
 func (g *gen) expertParam(d dispatch, access tile.Access) *tile.Param {
-	doc := fmt.Sprintf("the expert of each block, as the rank counts; %d = those of other ranks, -1 = no block", d.experts)
+	doc := fmt.Sprintf("the expert of each block, as the rank counts; %d = those of other ranks", d.experts)
 	return g.table(d, "experts", access, doc, g.blockCount(d))
+}
+
+// The numbers that blocksParam points to.
+const (
+	ofRank = iota // blocks of the rank's experts
+	ofAll
+)
+
+// blocksParam is how many blocks there are.
+func (g *gen) blocksParam(d dispatch, access tile.Access) *tile.Param {
+	return g.table(d, "blocks", access, "how many blocks there are of this rank's experts, and of all", ir.Const(2))
 }
 
 // sortSection is a section of a program that sorts a list.
@@ -217,11 +228,11 @@ func (g *gen) placeSection(d dispatch) *section {
 	})
 }
 
-// groupSection says whose each block is, and which rows of a group's last block hold none; a group for each instance.
-// One more has the blocks that are not needed.
+// groupSection says whose each block is, which rows of a group's last block hold none, and how many blocks there are; a
+// group for each instance.
 func (g *gen) groupSection(d dispatch) *section {
 	doc := "blocks of slots of %s: those of one expert for each instance"
-	return g.sortSection(d, "experts", doc, ir.Const(d.groups()+1), func(id *tile.Value) {
+	return g.sortSection(d, "experts", doc, ir.Const(d.groups()), func(id *tile.Value) {
 		b, rows := g.b, g.plan.groupRows
 		all, _ := g.tally(d, nil)
 		lane := b.Range(d.lanes())
@@ -231,45 +242,48 @@ func (g *gen) groupSection(d dispatch) *section {
 		end := b.Add(first, g.blocksOf(slots)).Named("end")
 		row := b.Add(b.Add(b.MulI(first, rows), slots), b.Range(tile.D(rows))).Named("row")
 		b.Store(g.slotParam(d, tile.Out), row, b.Full(b.Int(-1), row.Shape...), b.Lt(row, b.MulI(end, rows)))
-		exists := b.LtI(id, d.groups())
-		expert := b.Where(exists, id, b.Int(-1)).Named("expert")
-		end = b.Where(exists, end, g.size(g.blockCount(d))).Named("last")
 		const width = 128
 		g.loop("block", first, end, width, nil, func(i *tile.Value, _ []*tile.Value) []*tile.Value {
 			block := b.Add(i, b.Range(tile.D(width)))
-			b.Store(g.expertParam(d, tile.Out), block, b.Full(expert, block.Shape...), b.Lt(block, end))
+			b.Store(g.expertParam(d, tile.Out), block, b.Full(id, block.Shape...), b.Lt(block, end))
 			return nil
 		})
+		g.when(b.EqI(id, d.experts), func() {
+			b.Store(g.blocksParam(d, tile.Out), b.Int(ofRank), first, nil)
+			b.Store(g.blocksParam(d, tile.Out), b.Int(ofAll), end, nil)
+		}, nil)
 	})
 }
 
-// blockSection multiplies: an instance a block of slots with a block of columns of their expert's weights. Slots of other
-// ranks' experts become what sums without terms do; where nobody reads them, they are left as they are.
-func (g *gen) blockSection(d dispatch, s sink, anchors []*ir.Instr) *section {
+// blockSection multiplies: an instance a block of columns for one block of slots after the other, a few at most. So there
+// are few instances without any, however many blocks slots could fill. Slots of other ranks' experts become what sums
+// without terms do; where nobody reads them, they are left as they are.
+func (g *gen) blockSection(d dispatch, s sink) *section {
 	k := g.columns(s.value)
 	width := max(g.plan.dotN, min(max(g.plan.dotWidth, g.need(s, k)), pow2(k)))
 	columns := (k + width - 1) / width
-	foreign := slices.Contains(g.fn.Return, s.value)
-	what := "a block of slots of one expert and a block of columns for each instance"
-	sec := g.newSection([]sink{s}, g.blockCount(d).Mul(ir.Const(columns)), what, func(id *tile.Value) {
+	share := g.blockCount(d).Min(ir.Const(g.plan.groupBlocks))
+	what := "blocks of slots of one expert each and a block of columns for each instance"
+	sec := g.newSection([]sink{s}, share.Mul(ir.Const(columns)), what, func(id *tile.Value) {
 		b, rows := g.b, g.plan.groupRows
-		block := b.DivI(id, columns).Named("block")
-		expert := b.Load(g.expertParam(d, tile.In), block, nil, 0).Named("expert")
-		some := b.GeI(expert, 0)
-		if !foreign {
-			some = g.has(d.in, expert)
+		count, owned := ofRank, true
+		if slices.Contains(g.fn.Return, s.value) {
+			count, owned = ofAll, false
 		}
-		g.when(some, func() {
+		blocks := b.Load(g.blocksParam(d, tile.In), b.Int(count), nil, 0).Named("blocks")
+		g.loop("block", b.DivI(id, columns), blocks, g.plan.groupBlocks, nil, func(block *tile.Value, _ []*tile.Value) []*tile.Value {
+			expert := b.Load(g.expertParam(d, tile.In), block, nil, 0).Named("expert")
 			slot := b.Load(g.slotParam(d, tile.In), b.Add(b.MulI(block, rows), b.Col(b.Range(tile.D(rows)))), nil, 0).Named("slot")
 			live := b.GeI(slot, 0).Named("live")
 			row := b.Where(live, slot, b.Int(0)).Named("row")
 			memo(g, [2]any{row, "gathered"}, func() bool { return true })
 			r := g.columnBlock(row, live, rows, b.ModI(id, columns), width, k)
-			if r.group = expert; !foreign {
+			if r.group = expert; owned {
 				g.assumeHere(expert)
 			}
 			s.write(r)
-		}, nil)
+			return nil
+		})
 	})
 	if g.plan.groupRows*width >= 64*128 {
 		sec.warps = 8

@@ -18,6 +18,7 @@ type schedule struct {
 	dotWidth      int // its columns, if the epilogue does not ask for more
 	dotDepth      int // what is summed at once
 	groupRows     int // rows of a block of slots that chose the same expert
+	groupBlocks   int // such blocks that have instances of their own; further ones take turns
 	keyBlock      int // compressed entries that a program rates at once
 	rankBlock     int // compressed entries that a program ranks at once
 	valueWidth    int // channels that a program of attention weighs at once
@@ -28,7 +29,8 @@ type schedule struct {
 func scheduleFor(t targets.Target) schedule {
 	m, n, k := t.Dot.Tile(16)
 	p := schedule{rowElements: 8192, gemvElements: 16384, gemvWidth: 2, instances: 256, mixElements: 4096, mixParts: 32, dotM: max(m, 16), dotN: max(n, 16), dotK: max(k, 32), panelElements: 16384, blockElements: 16384, dotRows: 32,
-		dotWidth: 128, dotDepth: 128, groupRows: 64, keyBlock: 64, rankBlock: 16, valueWidth: 128, warps: 4}
+		dotWidth: 128, dotDepth: 128, keyBlock: 64, rankBlock: 16, valueWidth: 128, warps: 4}
+	p.groupRows, p.groupBlocks = 64, 128
 	if kind, ok := t.OnChip.Kind.Get(); ok && kind != targets.Shared {
 		// Every tile lives in the buffer, most of them twice.
 		p.rowElements, p.gemvElements, p.gemvWidth, p.instances = 2048, 4096, 16, 32

@@ -9,6 +9,8 @@ import (
 
 	"flagc/codegen/triton"
 	"flagc/ir"
+	"flagc/ir/eval"
+	"flagc/ir/ops"
 	"flagc/ir/tile"
 )
 
@@ -56,7 +58,8 @@ func TestSlotsAreSorted(t *testing.T) {
 						require.NoError(t, tile.Interpret(p, mine, tile.Options{Seed: 7, Races: true}))
 					}
 					experts := int32s(args["chosen_experts"].Data)
-					requireSorted(t, chosen, rank*local, local, experts, int32s(args["chosen_slots"].Data))
+					blocks := int32s(args["chosen_blocks"].Data)
+					requireSorted(t, chosen, rank*local, local, experts, int32s(args["chosen_slots"].Data), blocks)
 				})
 			}
 		}
@@ -98,7 +101,7 @@ func int32s(data []byte) []int32 {
 
 // requireSorted holds that each expert's slots stand in its blocks in their order, then those of other ranks, and -1 where
 // there is none.
-func requireSorted(t *testing.T, chosen []int32, first, local int, experts, slots []int32) {
+func requireSorted(t *testing.T, chosen []int32, first, local int, experts, slots, blocks []int32) {
 	t.Helper()
 	groups := make([][]int32, local+1)
 	for i, id := range chosen {
@@ -111,6 +114,9 @@ func requireSorted(t *testing.T, chosen []int32, first, local int, experts, slot
 	rows := len(slots) / len(experts)
 	block := 0
 	for g, list := range groups {
+		if g == local {
+			require.EqualValues(t, block, blocks[0], "blocks of the rank's experts")
+		}
 		for ; len(list) > 0; block++ {
 			require.Less(t, block, len(experts), "there is no room for the blocks")
 			require.Equal(t, int32(g), experts[block], "the expert of block %d", block)
@@ -123,7 +129,42 @@ func requireSorted(t *testing.T, chosen []int32, first, local int, experts, slot
 			list = list[n:]
 		}
 	}
-	for ; block < len(experts); block++ {
-		require.Equal(t, int32(-1), experts[block], "block %d is none", block)
+	require.EqualValues(t, block, blocks[1], "blocks")
+}
+
+// TestExpertsOfUnusualLists replays products by experts on lists that random inputs hardly ever hold.
+func TestExpertsOfUnusualLists(t *testing.T) {
+	m, target := lowered(t, "deepseek-v4-nano", "h200", 2, "")
+	d := expertAxis(m)
+	local, _ := d.Size.IsConst()
+	all, _ := d.Whole().Size.IsConst()
+	const rank = 1
+	env := ir.Env{"b": 1, "s": 33, "p": 0, "m": 33}
+	for _, f := range m.Kernels {
+		if f.Mode != ir.Prefill || !uses(f, ops.ExpertLinear) {
+			continue
+		}
+		k, _, err := Programs(m, f, target, Bounds)
+		require.NoError(t, err)
+		for _, list := range dispatchLists {
+			t.Run(f.FullName()+"/"+list.name, func(t *testing.T) {
+				l, err := Synthesize(m, f, env, rank, 4, Random)
+				require.NoError(t, err)
+				r := rand.New(rand.NewPCG(1, 2))
+				for i, a := range f.Args {
+					if roleOf(f, a) == expertIDs {
+						for slot := range l.Args[i].I {
+							l.Args[i].I[slot] = int32(list.choose(r, slot, all, rank*local, local))
+						}
+					}
+				}
+				(&synthesis{mod: m, fn: f, rank: rank}).clearForeign(l.Args)
+				l.Results, err = eval.Kernel(m, f, env, rank, l.Args)
+				require.NoError(t, err)
+				diffs, err := Replay(k, l, m.Mesh, Interpreted(tile.Options{Seed: 5, Races: true}))
+				require.NoError(t, err)
+				require.NoError(t, Verdict(diffs))
+			})
+		}
 	}
 }

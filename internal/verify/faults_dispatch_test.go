@@ -8,9 +8,6 @@ import (
 // twoChunks is enough tokens that their slots are sorted by two instances.
 var twoChunks = ir.Env{"b": 1, "m": 300, "p": 0, "s": 40}
 
-// oneToken leaves blocks that nobody needs.
-var oneToken = ir.Env{"b": 1, "m": 300, "p": 0, "s": 1}
-
 // groupOf is the choice of the group of a slot that exists.
 func (e *edit) groupOf() *tile.Op { return e.named("group").Args[1].Def }
 
@@ -47,8 +44,11 @@ var dispatchFaults = []fault{
 			return p.binary(tile.Maximum, p.binary(tile.Sub, x, p.int(1)), p.int(0))
 		})
 	}},
-	{planted: "blocks that nobody needs belong to the first expert", kernel: "experts_w1_w3.prefill", program: 1, env: oneToken, plant: func(e *edit) {
-		e.operand(e.named("expert"), 2, func(p *patch, x *tile.Value) *tile.Value { return p.int(0) })
+	{planted: "slots of other ranks' experts are left as they are", kernel: "experts_w1_w3.prefill", program: 2, plant: func(e *edit) {
+		e.flip(e.load("chosen_blocks"))
+	}},
+	{planted: "the last block is left out", kernel: "experts_w2.prefill", program: 2, plant: func(e *edit) {
+		e.operand(e.loop("block"), 1, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Sub, x, p.int(1)) })
 	}},
 	{planted: "a slot reads the token of the slot before", kernel: "experts_w1_w3.prefill", program: 2, plant: func(e *edit) {
 		row := e.named("row").Results[0]
