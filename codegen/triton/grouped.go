@@ -25,6 +25,9 @@ type dispatch struct {
 
 // dispatchOf is the list that products go by, if slots are sorted by it: in prefill, where it lies in memory.
 func (g *gen) dispatchOf(anchors []*ir.Instr) (d dispatch, ok bool) {
+	if !g.masksRows() {
+		return d, false
+	}
 	for i, a := range anchors {
 		if g.fn.Mode != ir.Prefill || a.Op != ops.ExpertLinear || !g.inMemory(a.Args[1]) || i > 0 && a.Args[1] != d.ids {
 			return d, false
@@ -33,6 +36,11 @@ func (g *gen) dispatchOf(anchors []*ir.Instr) (d dispatch, ok bool) {
 		d = dispatch{a, ids, productOf(ids.Type.Dims).Bind(g.bound), g.fixed(a.Args[2].Type.Dims[0].Size, "the experts")}
 	}
 	return d, len(anchors) > 0
+}
+
+// masksRows reports whether blocks of rows may end in rows that do not exist.
+func (g *gen) masksRows() bool {
+	return g.target.Loads.MaxMasked.Or(g.plan.groupRows) >= g.plan.groupRows
 }
 
 // grouped reports whether a sink is rows of slots that are computed by blocks of one expert each.

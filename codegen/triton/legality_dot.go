@@ -91,10 +91,11 @@ func (c *checker) onChip() {
 // dot once per stage, and operands that are computed in registers once. Loops follow each other in the same memory.
 func (c *checker) sharedBytes() int {
 	need := map[*tile.Op]int{}
+	counted := map[*tile.Value]bool{} // several dots may share an operand, or a load
 	c.each(func(op *tile.Op) {
 		loop := c.loop(op)
 		for _, x := range op.Args[:2] {
-			need[loop] += c.operandBytes(x, loop)
+			need[loop] += c.operandBytes(x, loop, counted)
 		}
 	}, tile.Dot)
 	most := 0
@@ -104,19 +105,23 @@ func (c *checker) sharedBytes() int {
 	return most
 }
 
-func (c *checker) operandBytes(x *tile.Value, loop *tile.Op) int {
-	load, direct := c.loadedIn(x, loop)
-	n := 0
-	if !direct {
-		n = x.Len() * x.DType.Bytes()
+// operandBytes is what an operand needs of that, beside what others have been counted for.
+func (c *checker) operandBytes(x *tile.Value, loop *tile.Op, counted map[*tile.Value]bool) (n int) {
+	once := func(v *tile.Value, copies int) int {
+		if counted[v] {
+			return 0
+		}
+		counted[v] = true
+		return v.Len() * v.DType.Bytes() * copies
 	}
-	switch {
-	case load == nil:
-		return x.Len() * x.DType.Bytes()
-	case loop != nil && c.p.Launch.Stages > 1:
-		n += load.Len() * load.DType.Bytes() * c.p.Launch.Stages
-	case direct:
-		n += load.Len() * load.DType.Bytes()
+	load, direct := c.loadedIn(x, loop)
+	if load != nil && loop != nil && c.p.Launch.Stages > 1 {
+		n = once(load, c.p.Launch.Stages)
+	} else if direct && load != nil {
+		n = once(load, 1)
+	}
+	if !direct || load == nil {
+		n += once(x, 1)
 	}
 	return n
 }

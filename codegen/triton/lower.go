@@ -66,7 +66,7 @@ func Lower(m *ir.Module, k *ir.Func, t targets.Target) (kernel *Lowered, err err
 	g := &gen{mod: m, fn: k, target: t, plan: scheduleFor(t), bound: k.Mode.Bound(),
 		kernel: &Lowered{Func: k, Bindings: map[string]Binding{}}, ropes: map[string]string{},
 		stored: map[*ir.Value]bool{}, here: map[*ir.Value]*tile.Value{},
-		arrived: map[*ir.Instr]bool{}, sums: map[*ir.Instr]bool{}, sorted: map[*ir.Value][]int{}}
+		arrived: map[*ir.Instr]bool{}, sums: map[*ir.Instr]bool{}, sorted: map[*ir.Value][]int{}, waits: map[*ir.Instr]bool{}}
 	g.phases()
 	if t.Launch.Dependent.Is(true) {
 		for _, p := range g.kernel.Programs {
@@ -102,6 +102,7 @@ type gen struct {
 	arrived map[*ir.Instr]bool
 	sums    map[*ir.Instr]bool  // the attention whose weighted sums other instances have left
 	sorted  map[*ir.Value][]int // by which programs the slots of a list of chosen experts have been sorted
+	waits   map[*ir.Instr]bool  // products with mixing matrices that wait until their streams are in memory
 	// here says for which rows of a result in memory the rank has computed anything; the others are 0.
 	here map[*ir.Value]*tile.Value
 

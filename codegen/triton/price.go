@@ -75,6 +75,8 @@ func weightsBehind(in *ir.Instr) *ir.Value {
 	switch in.Op {
 	case ops.Linear, ops.GroupedLinear, ops.ExpertLinear:
 		return in.Args[len(in.Args)-1]
+	case ops.HCPre, ops.HCHead:
+		return in.Args[1]
 	}
 	for _, a := range in.Args {
 		if a != nil && a.Def != nil {

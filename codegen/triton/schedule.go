@@ -9,6 +9,7 @@ type schedule struct {
 	gemvWidth     int // weight rows that it multiplies them with at least, whole rows or parts of them
 	mixElements   int // elements of the mixing matrix that a program multiplies at once
 	mixParts      int // programs that share the product with it for a single token
+	mixBlockParts int // programs that share it for a block of tokens at most
 	instances     int // programs that keep the machine busy
 	dotM, dotN    int // the smallest dot
 	dotK          int
@@ -30,7 +31,7 @@ func scheduleFor(t targets.Target) schedule {
 	m, n, k := t.Dot.Tile(16)
 	p := schedule{rowElements: 8192, gemvElements: 16384, gemvWidth: 2, instances: 256, mixElements: 4096, mixParts: 32, dotM: max(m, 16), dotN: max(n, 16), dotK: max(k, 32), panelElements: 16384, blockElements: 16384, dotRows: 32,
 		dotWidth: 128, dotDepth: 128, keyBlock: 64, rankBlock: 16, valueWidth: 128, warps: 4}
-	p.groupRows, p.groupBlocks = 64, 128
+	p.groupRows, p.groupBlocks, p.mixBlockParts = 64, 128, 8
 	if kind, ok := t.OnChip.Kind.Get(); ok && kind != targets.Shared {
 		// Every tile lives in the buffer, most of them twice.
 		p.rowElements, p.gemvElements, p.gemvWidth, p.instances = 2048, 4096, 16, 32

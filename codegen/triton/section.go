@@ -77,7 +77,7 @@ func (g *gen) phases() {
 		for _, s := range g.later {
 			for _, a := range g.anchors(s.value) {
 				switch {
-				case g.sorting(a):
+				case g.sorting(a), g.waits[a]:
 				case slices.Contains(inParts, a.Op):
 					g.arrived[a] = true
 				default:
@@ -190,7 +190,7 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 	case ops.TopEntries:
 		return []*section{g.topSection(anchors[0], sinks)}
 	case ops.HCPre, ops.HCHead:
-		return g.mixSections(anchors[0], sinks)
+		return g.streamSections(anchors[0], sinks)
 	}
 	var out []*section
 	var slots []sink
