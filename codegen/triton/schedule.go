@@ -29,7 +29,7 @@ type schedule struct {
 // scheduleFor chooses blocks for a target.
 func scheduleFor(t targets.Target) schedule {
 	m, n, k := t.Dot.Tile(16)
-	p := schedule{rowElements: 8192, gemvElements: 16384, gemvWidth: 2, instances: 256, mixElements: 4096, mixParts: 32, dotM: max(m, 16), dotN: max(n, 16), dotK: max(k, 32), panelElements: 16384, blockElements: 16384, dotRows: 32,
+	p := schedule{rowElements: 8192, gemvElements: 16384, gemvWidth: 2, instances: 256, mixElements: 4096, mixParts: 32, dotM: max(m, 16), dotN: max(n, 16), dotK: max(k, 32), panelElements: 16384, blockElements: 16384, dotRows: 64,
 		dotWidth: 128, dotDepth: 128, keyBlock: 64, rankBlock: 16, valueWidth: 128, warps: 4}
 	p.groupRows, p.groupBlocks, p.mixBlockParts = 64, 128, 8
 	if kind, ok := t.OnChip.Kind.Get(); ok && kind != targets.Shared {
@@ -37,7 +37,7 @@ func scheduleFor(t targets.Target) schedule {
 		p.rowElements, p.gemvElements, p.gemvWidth, p.instances = 2048, 4096, 16, 32
 		p.panelElements, p.blockElements = 8192, 2048
 		p.dotWidth, p.dotDepth, p.valueWidth = 64, 64, 64
-		p.groupRows = 32
+		p.dotRows, p.groupRows = 32, 32
 	}
 	return p
 }

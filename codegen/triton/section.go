@@ -395,8 +395,11 @@ func (g *gen) productSection(s sink) *section {
 		r.group = group
 		s.write(r)
 	})
-	if width*height > 128*64 {
+	if width*height >= 128*64 {
 		sec.warps = 8
+	}
+	if !s.whole { // such an epilogue leaves no registers for it
+		sec.stages = 2
 	}
 	return sec
 }
