@@ -44,12 +44,12 @@ const (
 // Binding is what a parameter is.
 type Binding struct {
 	Source Source
-	Value  *ir.Value // FromValue, FromScales, FromWork
-	Rope   *ir.Instr // FromRope: any of the ropes that share the table
-	Symbol string    // FromSize
-	Axis   ir.Dim    // FromFirst
-	Shape  []ir.Size // FromTicket, and FromWork without a value: the extents
-	DType  tile.DType
+	Value  *ir.Value  // FromValue, FromScales, FromWork
+	Rope   *ir.Instr  // FromRope: any of the ropes that share the table
+	Symbol string     // FromSize
+	Axis   ir.Dim     // FromFirst
+	Shape  []ir.Size  // FromTicket, and FromWork without a value: the extents
+	DType  tile.DType // of the elements there
 }
 
 // Lower makes the programs of a kernel of m for a target. An op or a combination that no rule covers is an error.
