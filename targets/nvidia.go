@@ -40,6 +40,8 @@ var H100 = Target{
 		BF16: code(Native, "Triton's nvidia backend, MMA lowering for sm_90"),
 		INT8: code(Native, "Triton's nvidia backend, MMA lowering for sm_90"),
 		FP8:  code(Native, tritonNV+": fp8e4nv from capability 89 on"),
+		FP8Exact: measured(Slow, ownCompile+": dots with max_num_imprecise_acc=0 become mma.sync, in the machine's code "+
+			"conversions to FP16 and HMMA; FP16 operands become wgmma"),
 		FP4: reported(None,
 			h200Pages+": Hopper has no FP4 units; kernel libraries widen FP4 weights to BF16"),
 		Scaled: code(Emulated, "native only from sm_100 on, as FlagGems guards its MXFP4 kernels"),
@@ -136,6 +138,7 @@ var B200 = H100.like("b200", "NVIDIA B200 192 GB, Blackwell: FP8 and FP4 product
 		FP8:   reported(4500*TF, b200Pages),
 		FP4:   reported(9000*TF, b200Pages),
 	}
+	t.Dot.FP8Exact = measured(Works, "this project: a grouped product compiled for sm_100 with triton 3.6.0: tcgen05.mma on e4m3")
 	t.Dot.FP4 = code(Native, "Triton's nvidia backend: dot_scaled on e2m1 from sm_100 on")
 	t.Dot.Scaled = code(Native, "Triton's nvidia backend from sm_100 on")
 	t.OnChip.Bytes = vendor(227*KiB, cudaLimits+", capability 10.0")

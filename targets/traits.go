@@ -59,6 +59,10 @@ type Dot struct {
 	MinN   Known[int]
 	MinK   Known[int] // for operands of 16 bits and more
 	MinK8  Known[int] // for operands of 8 bits
+
+	// FP8Exact is sums of FP8 products that are as wide as float32: slow where the unit of that format has narrower ones, so
+	// that another takes its place. Products of codes that were widened to FP16 are exact as well.
+	FP8Exact Known[Use]
 }
 
 // The smallest tile that every target's compiler takes, for targets whose own minimum is unknown.

@@ -14,7 +14,7 @@ func (g *gen) element(v *ir.Value, at, live *tile.Value) *tile.Value {
 	return memo(g, [3]any{v, "element", at}, func() *tile.Value {
 		switch {
 		case g.inMemory(v):
-			x := g.b.Load(g.elements(v, tile.In), at, live, 0)
+			x := g.each(g.elements(v, tile.In), at, live)
 			if v.Type.Elem.DType.IsInt() {
 				return g.b.Cast(x, tile.I32)
 			}

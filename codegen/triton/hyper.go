@@ -136,7 +136,10 @@ func (g *gen) mixWidth(in *ir.Instr) int {
 // mixParts is over how many instances the product with the mixing matrix is spread in decoding; 1 for one.
 func (g *gen) mixParts(in *ir.Instr) int {
 	_, d, _ := g.mixSizes(in)
-	if g.fn.Mode != ir.Decode {
+	switch {
+	case g.mixesBlocks(in):
+		return g.mixBlockParts(in)
+	case g.fn.Mode != ir.Decode:
 		return 1
 	}
 	return (d + g.mixWidth(in) - 1) / g.mixWidth(in)

@@ -1,6 +1,8 @@
 package triton
 
 import (
+	"slices"
+
 	"flagc/ir"
 	"flagc/ir/ops"
 	"flagc/ir/tile"
@@ -108,6 +110,11 @@ func (g *gen) bySlots(s sink, anchors []*ir.Instr) bool {
 		}
 	}
 	return !s.value.Type.Elem.IsQuantised() && !s.whole
+}
+
+// hasSlots reports whether rows choose their weights, so that neighbours share none.
+func (g *gen) hasSlots(v *ir.Value) bool {
+	return slices.ContainsFunc(g.anchors(v), func(in *ir.Instr) bool { return in.Op == ops.ExpertLinear || in.Op == ops.SumSlots })
 }
 
 // prologue computes before a loop over slots what all of them need.

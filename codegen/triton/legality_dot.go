@@ -53,15 +53,19 @@ func (c *checker) dotTiles() {
 // portableOnChip is the least memory that a program has on any target whose amount is known.
 const portableOnChip = 64 * targets.KiB
 
+// onChipLimit is the memory that a program's tiles may take.
+func onChipLimit(t targets.Target) targets.Bytes {
+	if limit, known := t.OnChip.Limit(); known {
+		return limit
+	}
+	return portableOnChip
+}
+
 // onChip holds the tiles against the memory that they live in.
 func (c *checker) onChip() {
-	limit, known := c.t.OnChip.Limit()
-	source := c.t.OnChip.Usable.Source()
+	limit, source := onChipLimit(c.t), c.t.OnChip.Usable.Source()
 	if source == "" {
 		source = c.t.OnChip.Bytes.Source()
-	}
-	if !known {
-		limit, source = portableOnChip, ""
 	}
 	kind := c.t.OnChip.Kind.Or(targets.Shared)
 	need := targets.Bytes(0)
@@ -84,35 +88,44 @@ func (c *checker) onChip() {
 }
 
 // sharedBytes estimates what dots keep in shared memory: in each loop, or outside of loops, the loads that lead to a
-// dot once per stage, and operands that are computed in registers once. Loops follow each other in the same memory.
+// dot once per stage, and operands that are computed in registers once. Loops follow each other in the same memory, but
+// where they are pipelined, compilers have been seen to keep that of two apart.
 func (c *checker) sharedBytes() int {
 	need := map[*tile.Op]int{}
+	counted := map[*tile.Value]bool{} // several dots may share an operand, or a load
 	c.each(func(op *tile.Op) {
 		loop := c.loop(op)
 		for _, x := range op.Args[:2] {
-			need[loop] += c.operandBytes(x, loop)
+			need[loop] += c.operandBytes(x, loop, counted)
 		}
 	}, tile.Dot)
-	most := 0
+	most, second := 0, 0
 	for _, n := range need {
-		most = max(most, n)
+		most, second = max(most, n), max(second, min(most, n))
+	}
+	if c.p.Launch.Stages > 1 {
+		return most + second
 	}
 	return most
 }
 
-func (c *checker) operandBytes(x *tile.Value, loop *tile.Op) int {
-	load, direct := c.loadedIn(x, loop)
-	n := 0
-	if !direct {
-		n = x.Len() * x.DType.Bytes()
+// operandBytes is what an operand needs of that, beside what others have been counted for.
+func (c *checker) operandBytes(x *tile.Value, loop *tile.Op, counted map[*tile.Value]bool) (n int) {
+	once := func(v *tile.Value, copies int) int {
+		if counted[v] {
+			return 0
+		}
+		counted[v] = true
+		return v.Len() * v.DType.Bytes() * copies
 	}
-	switch {
-	case load == nil:
-		return x.Len() * x.DType.Bytes()
-	case loop != nil && c.p.Launch.Stages > 1:
-		n += load.Len() * load.DType.Bytes() * c.p.Launch.Stages
-	case direct:
-		n += load.Len() * load.DType.Bytes()
+	load, direct := c.loadedIn(x, loop)
+	if load != nil && loop != nil && c.p.Launch.Stages > 1 {
+		n = once(load, c.p.Launch.Stages)
+	} else if direct && load != nil {
+		n = once(load, 1)
+	}
+	if !direct || load == nil {
+		n += once(x, 1)
 	}
 	return n
 }

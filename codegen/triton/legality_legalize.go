@@ -39,6 +39,9 @@ func Legalize(p *tile.Program, t targets.Target, env map[string]int) (*tile.Prog
 	if limit, _ := stageLimit(t); limit > 0 && p.Launch.Stages > limit {
 		p = FewerStages(p, limit)
 	}
+	for limit := onChipLimit(t); p.Launch.Stages > 1 && OnChip(p, t) > limit; {
+		p = FewerStages(p, p.Launch.Stages-1)
+	}
 	if limit, _ := gridLimit(t); programs(p, env) > limit {
 		p = Flatten(p, limit)
 	}

@@ -44,12 +44,13 @@ const (
 // Binding is what a parameter is.
 type Binding struct {
 	Source Source
-	Value  *ir.Value // FromValue, FromScales, FromWork
-	Rope   *ir.Instr // FromRope: any of the ropes that share the table
-	Symbol string    // FromSize
-	Axis   ir.Dim    // FromFirst
-	Shape  []ir.Size // FromTicket, and FromWork without a value: the extents
-	Moved  []ir.Size // where a launch may move less of it: the extents of what it moves at least
+	Value  *ir.Value  // FromValue, FromScales, FromWork
+	Rope   *ir.Instr  // FromRope: any of the ropes that share the table
+	Symbol string     // FromSize
+	Axis   ir.Dim     // FromFirst
+	Shape  []ir.Size  // FromTicket, and FromWork without a value: the extents
+	DType  tile.DType // of the elements there
+	Moved  []ir.Size  // where a launch may move less of it: the extents of what it moves at least
 }
 
 // Least is the extents of what a launch moves of a room at least.
@@ -74,7 +75,8 @@ func Lower(m *ir.Module, k *ir.Func, t targets.Target) (kernel *Lowered, err err
 	g := &gen{mod: m, fn: k, target: t, plan: scheduleFor(t), bound: k.Mode.Bound(),
 		kernel: &Lowered{Func: k, Bindings: map[string]Binding{}}, ropes: map[string]string{},
 		stored: map[*ir.Value]bool{}, here: map[*ir.Value]*tile.Value{},
-		arrived: map[*ir.Instr]bool{}, sums: map[*ir.Instr]bool{}, factors: map[*ir.Instr]bool{}, stage: map[*ir.Instr]int{}}
+		arrived: map[*ir.Instr]bool{}, sums: map[*ir.Instr]bool{}, factors: map[*ir.Instr]bool{}, stage: map[*ir.Instr]int{},
+		sorted: map[*ir.Value][]int{}, waits: map[*ir.Instr]bool{}}
 	g.phases()
 	if t.Launch.Dependent.Is(true) {
 		for _, p := range g.kernel.Programs {
@@ -108,9 +110,11 @@ type gen struct {
 	// arrived are the ops whose parts other instances have left: of hc_pre and hc_head the products with the mixing matrix,
 	// of attention the scores.
 	arrived map[*ir.Instr]bool
-	sums    map[*ir.Instr]bool // the attention whose weighted sums other instances have left
-	factors map[*ir.Instr]bool // the attention whose factors an earlier program has left
-	stage   map[*ir.Instr]int  // of a choice of entries, how many of its programs there are
+	sums    map[*ir.Instr]bool  // the attention whose weighted sums other instances have left
+	factors map[*ir.Instr]bool  // the attention whose factors an earlier program has left
+	stage   map[*ir.Instr]int   // of a choice of entries, how many of its programs there are
+	sorted  map[*ir.Value][]int // by which programs the slots of a list of chosen experts have been sorted
+	waits   map[*ir.Instr]bool  // products with mixing matrices that wait until their streams are in memory
 	// here says for which rows of a result in memory the rank has computed anything; the others are 0.
 	here map[*ir.Value]*tile.Value
 

@@ -79,7 +79,7 @@ func (g *gen) kept(source Source, name string, d tile.DType, doc string, shape [
 		shape[i] = s.Bind(g.bound)
 		extents[i] = g.extent(s)
 	}
-	g.kernel.Bindings[name] = Binding{Source: source, Shape: shape}
+	g.kernel.Bindings[name] = Binding{Source: source, Shape: shape, DType: d}
 	return g.b.Pointer(name, d, tile.InOut, doc, extents...)
 }
 
@@ -125,7 +125,8 @@ type region struct {
 	cols    *tile.Value // i32 row of columns
 	colLive *tile.Value // which columns exist; nil for all
 	width   tile.Dim
-	// group is, where rows of several groups alternate, the one that all of these belong to, a scalar; nil for none.
+	// group is, where rows of several groups alternate, the one that all of these belong to, and of sorted slots their expert, a
+	// scalar; nil for none.
 	group *tile.Value
 	// token and head are, where the rows are heads of one token, that token (a scalar) and the heads (a column).
 	token, head *tile.Value

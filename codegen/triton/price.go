@@ -2,9 +2,11 @@ package triton
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"flagc/ir"
+	"flagc/ir/ops"
 	"flagc/ir/tile"
 )
 
@@ -52,11 +54,14 @@ func (k *Lowered) dependents(p *tile.Program) tile.Dependents {
 	return tile.EarlyDependents
 }
 
-// in reports whether the work of an instruction is a program's: that of what the last to arrive computes is the last
-// program's, that of the others the first's.
+// in reports whether an instruction belongs to a program: a product, with what is made of it, to the one that reads its
+// weights; what the last to arrive computes to the last; the rest to the first.
 func (k *Lowered) in(in *ir.Instr, p *tile.Program) bool {
 	if len(k.Programs) == 1 {
 		return true
+	}
+	if w := weightsBehind(in); w != nil {
+		return slices.ContainsFunc(p.Params, func(q *tile.Param) bool { return k.Bindings[q.Name].Value == w })
 	}
 	tail := false
 	for _, t := range k.Func.Tail {
@@ -66,6 +71,24 @@ func (k *Lowered) in(in *ir.Instr, p *tile.Program) bool {
 		return p == k.Programs[len(k.Programs)-1]
 	}
 	return p == k.Programs[0]
+}
+
+// weightsBehind are those of a product that an instruction is, or goes back to.
+func weightsBehind(in *ir.Instr) *ir.Value {
+	switch in.Op {
+	case ops.Linear, ops.GroupedLinear, ops.ExpertLinear:
+		return in.Args[len(in.Args)-1]
+	case ops.HCPre, ops.HCHead:
+		return in.Args[1]
+	}
+	for _, a := range in.Args {
+		if a != nil && a.Def != nil {
+			if w := weightsBehind(a.Def); w != nil {
+				return w
+			}
+		}
+	}
+	return nil
 }
 
 // moves adds the bytes of one parameter.

@@ -22,15 +22,18 @@ type product struct {
 
 // pullProduct is a block of a product of x with weights, row by weight row.
 func (g *gen) pullProduct(in *ir.Instr, r *region) *tile.Value {
-	if r.height.Size == 1 {
-		return g.multiplied(in, r)
+	switch {
+	case r.height.Size == 1:
+		return g.multiplied(in, r, g.multiplyAdd)
+	case in.Op == ops.ExpertLinear:
+		return g.multiplied(in, r, g.matrixProducts)
 	}
-	return g.matrixProduct(g.product(in, r))
+	return g.matrixProducts([]product{g.product(in, r)})[0]
 }
 
-// multiplied is the product for one row of x. Products of the section that read the same row are computed with it, so
+// multiplied is the product for some rows of x. Products of the section that read the same rows are computed with it, so
 // that their weights are on the way at the same time.
-func (g *gen) multiplied(in *ir.Instr, r *region) *tile.Value {
+func (g *gen) multiplied(in *ir.Instr, r *region, products func([]product) []*tile.Value) *tile.Value {
 	key := func(in *ir.Instr) any { return [3]any{in, "multiplied", r} }
 	if !g.known(key(in)) {
 		var all []product
@@ -39,7 +42,7 @@ func (g *gen) multiplied(in *ir.Instr, r *region) *tile.Value {
 				all = append(all, g.product(other, r))
 			}
 		}
-		for i, y := range g.multiplyAdd(all) {
+		for i, y := range products(all) {
 			memo(g, key(all[i].in), func() *tile.Value { return y })
 		}
 	}
@@ -74,12 +77,15 @@ func (g *gen) product(in *ir.Instr, r *region) product {
 		if len(p.x.Type.Dims) == 2 {
 			p.xRows = g.divided(r.rows, g.columns(in.Args[1]))
 		}
-		if r.height.Size > 1 {
-			g.fail("expert_linear of %d rows at once", r.height.Size)
+		id := r.group
+		if id == nil {
+			if r.height.Size > 1 {
+				g.fail("expert_linear of %d rows at once", r.height.Size)
+			}
+			id, _ = g.expert(in, r.rows, r.live)
 		}
-		id, here := g.expert(in, r.rows, r.live)
 		if !g.known([2]any{"here", id}) {
-			p.to = g.b.Where(here, p.to, g.b.Int(0))
+			p.to = g.b.Where(g.has(in, id), p.to, g.b.Int(0))
 		}
 		p.base = g.b.MulI(id, columns)
 	}
@@ -266,36 +272,51 @@ func (g *gen) e2m1(code *tile.Value) *tile.Value {
 	return b.Where(b.GeI(code, 8), b.Neg(value), value)
 }
 
-// matrixProduct is the product for a block of rows, by dot.
-func (g *gen) matrixProduct(p product) *tile.Value {
-	b, r := g.b, p.region
+// matrixProducts are the products for a block of rows, by dot: of the same rows with weights of equal shape.
+func (g *gen) matrixProducts(all []product) []*tile.Value {
+	b, p := g.b, all[0]
+	r := p.region
 	xr := &region{rows: p.xRows, live: r.live, height: r.height}
-	first := p.base
-	if r.first != nil {
-		first = b.Add(p.base, r.first)
+	cols, start := make([]*tile.Value, len(all)), make([]*tile.Value, len(all))
+	for n, q := range all {
+		cols[n] = b.Row(b.Add(g.firstRow(q), b.Range(r.width)))
 	}
-	cols := b.Row(b.Add(first, b.Range(r.width)))
 	g.prepare(p.x, xr)
-	depth := g.dotDepth(p)
-	acc := b.Zeros(r.height, r.width).Named("acc")
-	return g.loop("k", b.Int(0), p.to, depth, []*tile.Value{acc}, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+	depth := g.dotDepth(p, len(all))
+	for n := range all {
+		start[n] = b.Zeros(r.height, r.width).Named("acc")
+	}
+	return g.loop("k", b.Int(0), p.to, depth, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
 		xb := g.block(p.xRows, r.live, r.height.Size, i, tile.D(depth), p.k)
-		if g.fp8Dot(p) {
-			return []*tile.Value{g.dotFP8(p, c[0], xb, i, cols, depth)}
+		out := make([]*tile.Value, len(all))
+		for n, q := range all {
+			if g.fp8Dot(q) {
+				out[n] = g.dotFP8(q, c[n], xb, i, cols[n], depth)
+				continue
+			}
+			x := b.Cast(g.spread(g.pull(p.x, xb), xb), tile.BF16)
+			out[n] = b.Dot(x, g.weightsDown(q, i, cols[n], depth), c[n])
 		}
-		x := b.Cast(g.spread(g.pull(p.x, xb), xb), tile.BF16)
-		return []*tile.Value{b.Dot(x, g.weightsDown(p, i, cols, depth), c[0])}
-	})[0]
+		return out
+	})
+}
+
+// firstRow is the weight row that the first column of the region is the product with.
+func (g *gen) firstRow(p product) *tile.Value {
+	if p.region.first == nil {
+		return p.base
+	}
+	return g.b.Add(p.base, p.region.first)
 }
 
 // dotDepth is how many summed columns a dot takes: a scale block where codes are multiplied, else as many as leave room
-// for the panel of weights, which is the larger one.
-func (g *gen) dotDepth(p product) int {
+// for the panels of weights, which are the larger ones.
+func (g *gen) dotDepth(p product, products int) int {
 	e := p.w.Type.Elem
 	if g.fp8Dot(p) {
 		return e.Cols
 	}
-	depth := min(g.plan.dotDepth, max(g.plan.dotK, g.plan.panelElements/p.region.width.Size))
+	depth := min(g.plan.dotDepth, max(g.plan.dotK, g.plan.panelElements/(p.region.width.Size*products)))
 	if p.x.Type.Elem.IsQuantised() && g.inMemory(p.x) {
 		depth = min(depth, p.x.Type.Elem.Cols)
 	}
@@ -324,20 +345,34 @@ func (g *gen) fp8Dot(p product) bool {
 // dotFP8 adds one scale block's product of codes, times both scales.
 func (g *gen) dotFP8(p product, acc *tile.Value, xb *region, k, cols *tile.Value, depth int) *tile.Value {
 	b, e := g.b, p.w.Type.Elem
-	x := b.Load(g.elements(p.x, tile.In), g.offsets(xb, p.k), g.mask(xb), 0)
+	x := memo(g, [2]any{xb, "codes"}, func() *tile.Value {
+		return b.Load(g.elements(p.x, tile.In), g.offsets(xb, p.k), g.mask(xb), 0)
+	})
 	down := b.Col(b.Add(k, b.Range(tile.D(depth))))
 	w := b.Load(g.elements(p.w, tile.In), b.Add(b.MulI(cols, p.k), down), p.region.colLive, 0)
+	if g.target.Dot.FP8Exact.Is(targets.Slow) {
+		x, w = b.Cast(x, tile.F16), b.Cast(w, tile.F16)
+	}
 	part := b.Dot(x, w, b.Zeros(p.region.height, p.region.width))
 	block := b.DivI(k, e.Cols)
 	n := p.k / e.Cols
-	sx := g.exponent(b.Load(g.scales(p.x, tile.In), b.Add(b.MulI(p.xRows, n), block), xb.live, 0))
-	sw := g.exponent(b.Load(g.scales(p.w, tile.In), b.Add(b.MulI(b.DivI(cols, e.Rows), n), block), p.region.colLive, 0))
+	sx := memo(g, [2]any{xb, "scale"}, func() *tile.Value {
+		return g.exponent(b.Load(g.scales(p.x, tile.In), b.Add(b.MulI(p.xRows, n), block), xb.live, 0))
+	})
+	row, live := cols, p.region.colLive
+	if width := p.region.width.Size; e.Rows%width == 0 && g.aligned(p, width) { // all columns share a scale
+		row, live = g.firstRow(p), nil
+	}
+	sw := g.exponent(b.Load(g.scales(p.w, tile.In), b.Add(b.MulI(b.DivI(row, e.Rows), n), block), live, 0))
 	return b.Add(acc, b.Mul(part, b.Mul(sx, sw)))
 }
 
 // weightsDown are weights with the summed columns downwards, as a dot's second operand takes them, in bf16: every
 // number format of weights widens to it exactly.
 func (g *gen) weightsDown(p product, k, cols *tile.Value, depth int) *tile.Value {
+	if g.wordsFit(p, depth) {
+		return g.wordsDown(p, k, depth)
+	}
 	b, e := g.b, p.w.Type.Elem
 	down := b.Col(b.Add(k, b.Range(tile.D(depth))))
 	live := p.region.colLive
@@ -360,17 +395,23 @@ func (g *gen) weightsDown(p product, k, cols *tile.Value, depth int) *tile.Value
 		w = g.e2m1(b.AndI(b.Binary(tile.Shr, bytes, b.MulI(b.AndI(down, 1), 4)), 15))
 	}
 	n := (p.k + e.Cols - 1) / e.Cols
-	row := cols
-	if e.Rows > 1 {
-		row = b.DivI(cols, e.Rows)
+	row, column := cols, down
+	if width := p.region.width.Size; live == nil && e.Rows%width == 0 && e.Cols%depth == 0 && g.aligned(p, width) { // all share a scale
+		row, column = g.firstRow(p), k
 	}
-	s := b.Load(g.scales(p.w, tile.In), b.Add(b.MulI(row, n), b.DivI(down, e.Cols)), live, 0)
+	if e.Rows > 1 {
+		row = b.DivI(row, e.Rows)
+	}
+	s := b.Load(g.scales(p.w, tile.In), b.Add(b.MulI(row, n), b.DivI(column, e.Cols)), live, 0)
 	return b.Cast(b.Mul(w, g.exponent(s)), tile.BF16)
 }
 
 // pullSumSlots adds what the slots of a token yield, each rounded as its type says.
 func (g *gen) pullSumSlots(in *ir.Instr, r *region) *tile.Value {
 	y := in.Args[0]
+	if g.inMemory(y) {
+		return g.sumStored(in, r)
+	}
 	slots := g.fixed(y.Type.Dims[1].Size, "the slots")
 	acc := g.b.Zeros(r.height, r.width).Named("sum")
 	return g.loop("slot", g.b.Int(0), g.b.Int(slots), 1, []*tile.Value{acc}, func(j *tile.Value, c []*tile.Value) []*tile.Value {

@@ -13,6 +13,7 @@ type schedule struct {
 	gemvWidth     int // weight rows that it multiplies them with at least, whole rows or parts of them
 	mixElements   int // elements of the mixing matrix that a program multiplies at once
 	mixParts      int // programs that share the product with it for a single token
+	mixBlockParts int // programs that share it for a block of tokens at most
 	instances     int // programs that keep the machine busy
 	dotM, dotN    int // the smallest dot
 	dotK          int
@@ -21,6 +22,8 @@ type schedule struct {
 	dotRows       int // rows of a block of a matrix product
 	dotWidth      int // its columns, if the epilogue does not ask for more
 	dotDepth      int // what is summed at once
+	groupRows     int // rows of a block of slots that chose the same expert
+	groupBlocks   int // such blocks that have instances of their own; further ones take turns
 	keyBlock      int // compressed entries that a program rates at once
 	rankBlock     int // compressed entries that a program ranks at once
 	groupBlock    int // groups of them whose best a program finds
@@ -38,14 +41,16 @@ type schedule struct {
 // scheduleFor chooses blocks for a target.
 func scheduleFor(t targets.Target) schedule {
 	m, n, k := t.Dot.Tile(16)
-	p := schedule{rowElements: 8192, gemvElements: 16384, gemvWidth: 2, instances: 256, mixElements: 4096, mixParts: 32, dotM: max(m, 16), dotN: max(n, 16), dotK: max(k, 32), panelElements: 16384, blockElements: 16384, dotRows: 32,
+	p := schedule{rowElements: 8192, gemvElements: 16384, gemvWidth: 2, instances: 256, mixElements: 4096, mixParts: 32, dotM: max(m, 16), dotN: max(n, 16), dotK: max(k, 32), panelElements: 16384, blockElements: 16384, dotRows: 64,
 		dotWidth: 128, dotDepth: 128, keyBlock: 64, rankBlock: 16, groupBlock: 16, valueWidth: 128, warps: 4}
+	p.groupRows, p.groupBlocks, p.mixBlockParts = 64, 128, 8
 	p.lanes, p.headRows, p.wholeElements = 1, 64, math.MaxInt
 	if kind, ok := t.OnChip.Kind.Get(); ok && kind != targets.Shared {
 		// Every tile lives in the buffer, most of them twice.
 		p.rowElements, p.gemvElements, p.gemvWidth, p.instances = 2048, 4096, 16, 32
 		p.panelElements, p.blockElements = 8192, 2048
 		p.dotWidth, p.dotDepth, p.valueWidth, p.groupBlock = 64, 64, 64, 64
+		p.dotRows, p.groupRows = 32, 32
 		if kind == targets.CoreBuffers {
 			p.sumEachRound, p.wholeElements = true, 4096
 		}

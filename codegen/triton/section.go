@@ -27,7 +27,10 @@ var heavy = []*ir.Op{ops.Linear, ops.GroupedLinear, ops.ExpertLinear, ops.SumSlo
 // inParts are those whose results come from parts that other instances have left, rather than lying in memory.
 var inParts = []*ir.Op{ops.HCPre, ops.HCHead, ops.SparseAttention, ops.TopEntries, ops.Argmax}
 
-func (g *gen) isHeavy(in *ir.Instr) bool { return slices.Contains(heavy, in.Op) }
+// isHeavy reports whether an op is one of them. A sum of what lies in memory is not.
+func (g *gen) isHeavy(in *ir.Instr) bool {
+	return slices.Contains(heavy, in.Op) && !(in.Op == ops.SumSlots && g.inMemory(in.Args[0]))
+}
 
 // anchors are the heavy ops that a value is computed from, without those behind another.
 func (g *gen) anchors(v *ir.Value) []*ir.Instr {
@@ -63,23 +66,26 @@ func (g *gen) phases() {
 	for len(sinks) > 0 {
 		later := g.later
 		g.later = nil
-		sections := g.sections(sinks)
+		now, sums := g.beforeSums(sinks)
+		sections := g.sections(now)
 		g.program(sections)
-		for _, s := range sinks {
+		for _, s := range now {
 			if !slices.ContainsFunc(g.later, func(l sink) bool { return l.value == s.value }) {
 				g.stored[s.value] = true
 			}
 		}
 		for _, s := range g.later {
 			for _, a := range g.anchors(s.value) {
-				if slices.Contains(inParts, a.Op) {
+				switch {
+				case g.sorting(a), g.waits[a]:
+				case slices.Contains(inParts, a.Op):
 					g.arrived[a] = true
-				} else {
+				default:
 					g.stored[a.Results[0]] = true
 				}
 			}
 		}
-		sinks = append(g.later, later...)
+		sinks = append(append(g.later, later...), sums...)
 		g.later = nil
 	}
 }
@@ -188,11 +194,14 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 	case ops.Pick:
 		return []*section{g.pickSection(anchors[0], sinks)}
 	case ops.HCPre, ops.HCHead:
-		return g.mixSections(anchors[0], sinks)
+		return g.streamSections(anchors[0], sinks)
 	}
 	var out []*section
+	var slots []sink
 	for _, s := range sinks {
 		switch {
+		case g.grouped(s, anchors):
+			slots = append(slots, s)
 		case g.apart(s):
 			for _, a := range anchors {
 				y := a.Results[0]
@@ -209,6 +218,9 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 			out = append(out, g.earlySection(s, anchors))
 			g.later = append(g.later, s)
 		}
+	}
+	if slots != nil {
+		out = append(out, g.groupedSections(slots, anchors)...)
 	}
 	return out
 }
@@ -390,8 +402,11 @@ func (g *gen) productSection(s sink) *section {
 		r.group = group
 		s.write(r)
 	})
-	if width*height > 128*64 {
+	if width*height >= 128*64 {
 		sec.warps = 8
+	}
+	if !s.whole { // such an epilogue leaves no registers for it
+		sec.stages = 2
 	}
 	return sec
 }
@@ -405,11 +420,6 @@ func (g *gen) columnBlock(rows, live *tile.Value, height int, n *tile.Value, wid
 		return g.block(rows, live, height, nil, tile.D(width), columns)
 	}
 	return g.block(rows, live, height, g.b.MulI(n, width).Named("first"), tile.D(width), columns)
-}
-
-// hasSlots reports whether rows choose their weights, so that neighbours share none.
-func (g *gen) hasSlots(v *ir.Value) bool {
-	return slices.ContainsFunc(g.anchors(v), func(in *ir.Instr) bool { return in.Op == ops.ExpertLinear || in.Op == ops.SumSlots })
 }
 
 // alternating is how many groups of weights the rows of v alternate between.

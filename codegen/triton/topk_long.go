@@ -19,7 +19,7 @@ import (
 const countBlock = 1024
 
 func (g *gen) longSections(c choice, sinks []sink) []*section {
-	return []*section{g.bestSection(c, sinks), g.thresholdSection(c, sinks), g.countSection(c, sinks), g.gatherSection(c, sinks),
+	return []*section{g.bestSection(c, sinks), g.thresholdSection(c, sinks), g.countLeftSection(c, sinks), g.gatherSection(c, sinks),
 		g.survivorSection(c, sinks)}
 }
 
@@ -177,8 +177,8 @@ func (g *gen) surviving(c choice, token, block *tile.Value) (entry, score, left 
 	return entry, score, b.And(live, b.Not(behind)).Named("left")
 }
 
-// countSection counts the survivors of each row of entries.
-func (g *gen) countSection(c choice, sinks []sink) *section {
+// countLeftSection counts the survivors of each row of entries.
+func (g *gen) countLeftSection(c choice, sinks []sink) *section {
 	blocks := g.countedBlocks(c)
 	return g.newSection(sinks[:1], c.longTokens().Mul(blocks), "how many entries are left, counted for a block of them by each instance", func(id *tile.Value) {
 		b := g.b

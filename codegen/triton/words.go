@@ -24,13 +24,11 @@ const (
 
 // byWords reports whether a product takes this way: the activations lie in memory, so that every eighth can be read.
 func (g *gen) byWords(p product, depth int) bool {
-	e := p.w.Type.Elem
-	use, ok := g.target.Ops.Subnormals.Get()
-	if e.DType != ir.FP4 || !ok || use != targets.Works || !g.inMemory(p.x) || e.Cols%wordCodes != 0 {
+	if !g.wordsFit(p, depth) || !g.inMemory(p.x) {
 		return false
 	}
 	x := p.x.Type.Elem
-	return depth%e.Cols == 0 && p.k%depth == 0 && (x == ir.Plain(ir.BF16) || x.DType == ir.FP8 && x.Cols%wordCodes == 0 && depth%x.Cols == 0)
+	return (x == ir.Plain(ir.BF16) || x.DType == ir.FP8 && x.Cols%wordCodes == 0 && depth%x.Cols == 0)
 }
 
 // weighedWords multiplies elements of x, by eighths, with a block of weight rows.
@@ -105,4 +103,32 @@ func (g *gen) words(v *ir.Value, each int, what string) *tile.Param {
 // wordParam is the pointer to FP4 codes as words.
 func (g *gen) wordParam(v *ir.Value) *tile.Param {
 	return g.as32(v, g.name(v), "%s // 8", "fp4<1x32>, eight codes in a word, the first in the lowest bits")
+}
+
+// wordsDown are FP4 weights as weightsDown yields them, read by words: eight lanes share one, and each of them shifts its
+// code to the top.
+func (g *gen) wordsDown(p product, k *tile.Value, depth int) *tile.Value {
+	b, e, width := g.b, p.w.Type.Elem, p.region.width
+	live := p.region.colLive
+	if live != nil {
+		live = b.Reshape(live, width, tile.D(1))
+	}
+	rows := b.Col(b.Add(g.firstRow(p), b.Range(width)))
+	n := p.k / wordCodes
+	at := g.block(rows, live, width.Size, b.DivI(k, wordCodes), tile.D(depth/wordCodes), n)
+	word := b.Load(g.wordParam(p.w), g.offsets(at, n), g.mask(at), 0).Named("word")
+	shift := b.Sub(b.Int(28), b.MulI(b.Range(tile.D(wordCodes)), 4))
+	top := b.Binary(tile.Shl, b.Expand(word, 2), b.Row(b.Row(shift))).Named("top")
+	bits := b.Or(b.AndI(top, -1<<31), b.AndI(b.Shr(top, 6), 7<<22))
+	codes := b.MulF(b.Bitcast(b.Reshape(bits, width, tile.D(depth)), tile.F32), 0x1p126)
+	block := g.block(rows, live, width.Size, k, tile.D(depth), p.k)
+	w := g.perBlock(codes, block, e.Cols, p.k, func(blocks *region) *tile.Value { return g.scale(p.w, blocks) })
+	return b.Transpose(b.Cast(w, tile.BF16), 1, 0)
+}
+
+// wordsFit reports whether a block of weights can be read so.
+func (g *gen) wordsFit(p product, depth int) bool {
+	e := p.w.Type.Elem
+	use, ok := g.target.Ops.Subnormals.Get()
+	return e.DType == ir.FP4 && ok && use == targets.Works && e.Cols%wordCodes == 0 && depth%e.Cols == 0 && p.k%depth == 0
 }

@@ -33,7 +33,7 @@ var routingFaults = []fault{
 		clamp := e.find("clamp from below", func(op *tile.Op) bool { return op.Code == tile.Maximum && op.Args[1].Def.Code == tile.Neg })
 		e.replace(clamp.Results[0], clamp.Args[0])
 	}},
-	{planted: "slots have the weights of their neighbours", kernel: "experts_w1_w3.prefill", plant: func(e *edit) {
+	{planted: "slots have the weights of their neighbours", kernel: "experts_w1_w3.prefill", program: 2, plant: func(e *edit) {
 		for _, load := range e.all(func(op *tile.Op) bool { return op.Code == tile.Load && op.Param.Name == "weights" }) {
 			e.flip(load)
 		}
@@ -97,6 +97,17 @@ var stateFaults = []fault{
 }
 
 var streamFaults = []fault{
+	{planted: "the mixing matrix is rounded to bf16", kernel: "hc_attn_fn.1.prefill", plant: func(e *edit) {
+		for _, dot := range e.all(func(op *tile.Op) bool { return op.Code == tile.Dot })[1:] {
+			e.replace(dot.Results[0], dot.Args[2])
+		}
+	}},
+	{planted: "parts of the streams are multiplied with the first columns of the matrix", kernel: "hc_ffn_fn.prefill", program: 1, plant: func(e *edit) {
+		e.operand(e.loop("k"), 0, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Sub, x, x) })
+	}},
+	{planted: "the sum of squares is left where nobody looks for it", kernel: "hc_attn_fn.1.prefill", plant: func(e *edit) {
+		e.find("lane of the squares", func(op *tile.Op) bool { return op.Code == tile.Eq }).Args[1].Def.Int++
+	}},
 	{planted: "all of Sinkhorn's rounds but the first are left out", kernel: "hc_attn_fn.decode", program: 1, plant: func(e *edit) { e.loop("round").Args[1].Def.Int = 1 }},
 	{planted: "Sinkhorn's iterations end on rows", kernel: "hc_attn_fn.decode", program: 1, plant: func(e *edit) {
 		l := e.loop("round")

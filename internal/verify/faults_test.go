@@ -31,7 +31,7 @@ func unmask(op *tile.Op) { op.Args[len(op.Args)-1] = nil }
 
 // faultsOf are the tables of all kinds of kernels.
 var faultsOf = map[string][]fault{"attention": attentionFaults, "choice": choiceFaults, "quantisation": quantFaults,
-	"products": productFaults, "routing": routingFaults, "vectors": vectorFaults, "state": stateFaults, "streams": streamFaults,
+	"products": productFaults, "dispatch": dispatchFaults, "routing": routingFaults, "vectors": vectorFaults, "state": stateFaults, "streams": streamFaults,
 	"launch": launchFaults, "tokens": sampleFaults}
 
 // TestPlantedFaultsAreFound plants one mistake after the other in programs that pass, and holds that each is found.

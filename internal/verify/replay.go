@@ -147,7 +147,7 @@ func room(b triton.Binding, env ir.Env) ([]byte, error) {
 	if n *= tile.I32.Bytes(); b.Source == triton.FromTicket {
 		return make([]byte, n), nil
 	}
-	return garbage(n, tile.F32), nil
+	return garbage(n, b.DType), nil
 }
 
 // elements is how many elements extents make.

@@ -145,8 +145,6 @@ func ExpertAxis(m *ir.Module) ir.Dim {
 // where they share one, else a block of rows and one more.
 func Tokens(k *ir.Func) int {
 	switch {
-	case Uses(k, ops.ExpertLinear):
-		return 3 // a program for each slot: more are more of the same
 	case Uses(k, ops.CompressPool), Uses(k, ops.RingWrite), Uses(k, ops.SparseAttention):
 		return 131
 	}
