@@ -50,10 +50,11 @@ func samplers(m *ir.Module) ([]*ir.Func, error) {
 }
 
 // logitsOf is a rank's logits of one token of each sequence: numbers of float32 over a vocabulary, which a function that
-// decodes yields first, gathered over ranks where they have parts. It is nil for a module without.
+// decodes, and that no other calls, yields first, gathered over ranks where they have parts. It is nil for a module without.
 func logitsOf(m *ir.Module) *ir.Value {
+	called := m.Called()
 	for _, f := range m.Funcs {
-		if f.Mode != ir.Decode || len(f.Return) == 0 {
+		if f.Mode != ir.Decode || called[f] || len(f.Return) == 0 {
 			continue
 		}
 		v := f.Return[0]

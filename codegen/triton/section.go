@@ -299,33 +299,6 @@ func (g *gen) writeRows(sinks []sink, row *tile.Value, whole bool, k int) {
 	g.writeBlocks(sinks, row, k)
 }
 
-// mixSections cover tokens. The product with the mixing matrix, which reads far more than the rest, is spread over
-// instances in decoding. What follows is a program of its own, in which the rounds of Sinkhorn for one result and the norm
-// of another run side by side: one instance that arrives last would compute them one after the other.
-func (g *gen) mixSections(in *ir.Instr, sinks []sink) []*section {
-	parts := g.mixParts(in)
-	if parts == 1 && !g.mixByRows(in) {
-		return g.rowSections(sinks)
-	}
-	if !g.arrived[in] {
-		g.later = append(g.later, sinks...)
-		s := g.newSection(sinks, g.rows(in.Results[0]).Mul(ir.Const(parts)), "", func(id *tile.Value) {
-			g.leaveMix(in, g.b.DivI(id, parts).Named("row"), g.b.ModI(id, parts).Named("part"))
-		})
-		s.doc = "products with the mixing matrix of " + g.label(in.Results[0]) + ": a block of columns of all streams for each instance"
-		return []*section{s}
-	}
-	var out []*section
-	streams := func(s sink) bool { return s.value == in.Results[0] || s.value.Def != in }
-	for _, mixed := range []bool{true, false} {
-		some := slices.DeleteFunc(slices.Clone(sinks), func(s sink) bool { return streams(s) != mixed })
-		if len(some) > 0 {
-			out = append(out, g.rowSections(some)...)
-		}
-	}
-	return out
-}
-
 func (g *gen) writeRow(sinks []sink, row *tile.Value, r *region) {
 	for _, s := range sinks {
 		if s.row != nil {
