@@ -212,6 +212,9 @@ func (g *gen) rowsAtOnce(in *ir.Instr, need int) int {
 	for ok && width > g.plan.gemvWidth && total/width < g.plan.instances {
 		width /= 2
 	}
+	if ok && total/width < g.plan.instances/2 {
+		width = min(width, g.plan.gemvLeast)
+	}
 	for width > g.plan.lanes && (n%width != 0 || need > 1 && need%width != 0) {
 		width /= 2
 	}

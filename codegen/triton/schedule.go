@@ -10,7 +10,8 @@ import (
 type schedule struct {
 	rowElements   int // float32 elements of a row block that a program holds at once, a few times over
 	gemvElements  int // weights that a program multiplies at once for one row of activations
-	gemvWidth     int // weight rows that it multiplies them with at least, whole rows or parts of them
+	gemvWidth     int // weight rows that it multiplies them with, whole rows or parts of them, at least
+	gemvLeast     int // and where half the machine would idle otherwise
 	mixElements   int // elements of the mixing matrix that a program multiplies at once
 	mixParts      int // programs that share the product with it for a single token
 	mixBlockParts int // programs that share it for a block of tokens at most
@@ -41,13 +42,13 @@ type schedule struct {
 // scheduleFor chooses blocks for a target.
 func scheduleFor(t targets.Target) schedule {
 	m, n, k := t.Dot.Tile(16)
-	p := schedule{rowElements: 8192, gemvElements: 16384, gemvWidth: 2, instances: 256, mixElements: 4096, mixParts: 32, dotM: max(m, 16), dotN: max(n, 16), dotK: max(k, 32), panelElements: 16384, blockElements: 16384, dotRows: 64,
+	p := schedule{rowElements: 8192, gemvElements: 16384, gemvWidth: 4, gemvLeast: 2, instances: 256, mixElements: 4096, mixParts: 32, dotM: max(m, 16), dotN: max(n, 16), dotK: max(k, 32), panelElements: 16384, blockElements: 16384, dotRows: 64,
 		dotWidth: 128, dotDepth: 128, keyBlock: 64, rankBlock: 16, groupBlock: 16, valueWidth: 128, warps: 4}
 	p.groupRows, p.groupBlocks, p.mixBlockParts = 64, 128, 8
 	p.lanes, p.headRows, p.wholeElements = 1, 64, math.MaxInt
 	if kind, ok := t.OnChip.Kind.Get(); ok && kind != targets.Shared {
 		// Every tile lives in the buffer, most of them twice.
-		p.rowElements, p.gemvElements, p.gemvWidth, p.instances = 2048, 4096, 16, 32
+		p.rowElements, p.gemvElements, p.gemvWidth, p.gemvLeast, p.instances = 2048, 4096, 16, 16, 32
 		p.panelElements, p.blockElements = 8192, 2048
 		p.dotWidth, p.dotDepth, p.valueWidth, p.groupBlock = 64, 64, 64, 64
 		p.dotRows, p.groupRows = 32, 32
@@ -56,7 +57,8 @@ func scheduleFor(t targets.Target) schedule {
 		}
 	}
 	if n, ok := t.Loads.MinLanes.Get(); ok {
-		p.lanes, p.gemvWidth, p.dotN, p.dotK = n, max(p.gemvWidth, n), max(p.dotN, n), max(p.dotK, n)
+		p.lanes, p.gemvWidth, p.gemvLeast = n, max(p.gemvWidth, n), max(p.gemvLeast, n)
+		p.dotN, p.dotK = max(p.dotN, n), max(p.dotK, n)
 		p.keyBlock, p.rankBlock = max(p.keyBlock, n), max(p.rankBlock, n)
 		p.valueWidth = max(p.valueWidth, 2*n) // a rope takes pairs of channels
 	}
