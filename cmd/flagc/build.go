@@ -122,7 +122,7 @@ func (a *app) reportBuild(info *buildInfo, out string) {
 			len(info.Kernels), programs, warnings)
 		for _, e := range info.Launches.Entries {
 			if e.Function == "main.decode" {
-				fmt.Fprintf(a.out, "a decoded token launches %d kernels, for which a device starts %d programs\n", e.Launches, e.Programs)
+				fmt.Fprintf(a.out, "a decoded token launches %d kernels, for which a device starts up to %d programs\n", e.Launches, e.Programs)
 			}
 		}
 		fmt.Fprintf(a.out, "%s\n", info.Host.Missing)
