@@ -176,12 +176,14 @@ func (s *schedule) onlyRead(in *ir.Instr, by map[*ir.Instr]bool) bool {
 	if in.Op.Updates != nil {
 		return false
 	}
+	read := false
 	for _, r := range in.Results {
 		if s.kept[r] || slices.ContainsFunc(s.users[r], func(j int) bool { return !by[s.body[j]] }) {
 			return false
 		}
+		read = read || len(s.users[r]) > 0
 	}
-	return true
+	return read
 }
 
 // returns is how often a function yields a value.

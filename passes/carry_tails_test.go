@@ -109,6 +109,8 @@ func TestTailsThatStay(t *testing.T) {
 		"it reads a weight of the layer": withLayers(t, beginning, "%out = mul %sum, $norm : bf16[b, s, D]; return %out"),
 		"the layer yields more of it": withLayers(t, beginning, `%out = add %sum, %x : bf16[b, s, D]; %q = act_quant %out {block=32} : fp8<1x32>[b, s, D]; `+
 			`%z = linear %q, $up : bf16[b, s, F|2]; return %out`),
+		"the launch computes what nothing reads": withLayers(t, beginning, `%out = add %sum, %x : bf16[b, s, D]; `+
+			`%unread = head_norm %sum {eps=1e-06} : bf16[b, s, D]; return %out`),
 		"the sum is the result": withLayers(t, beginning, "return %sum"),
 	} {
 		require.False(t, carry(t, m), why)

@@ -63,6 +63,7 @@ func TestGraphsThatFailed(t *testing.T) {
 	for seed, what := range map[int64]string{
 		777382: "a gate and a value that two lists of experts spread over ranks met where neither rank had both",
 		779323: "the same with experts that other experts had spread",
+		3088:   "an op that nothing reads behind the one that a function yields",
 	} {
 		if p := check(seed, map[string]int{}); p != nil {
 			t.Errorf("%s: %s", what, report(p))
