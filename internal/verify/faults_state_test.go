@@ -12,6 +12,18 @@ var routingFaults = []fault{
 			id.Args[0].Def.Args[2].Def.Int = -1
 		}
 	}},
+	{planted: "of equal experts the later ones are taken to come before a rank's own", kernel: "experts_w1_w3.decode", variation: Duplicates, plant: func(e *edit) {
+		equal := e.find("order of equal scores", func(op *tile.Op) bool {
+			return op.Code == tile.And && op.Args[0].Def.Code == tile.Eq && op.Args[1].Def.Code == tile.Lt && len(op.Results[0].Shape) == 2
+		})
+		equal.Args[1].Def.Code = tile.Gt
+	}},
+	{planted: "a group reads its list from the second place on", kernel: "experts_w1_w3.decode", plant: func(e *edit) {
+		e.operand(e.load("ffn_chosen_lists"), 0, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Add, x, p.int(1)) })
+	}},
+	{planted: "a group does not wait for the instance that chooses", kernel: "experts_w1_w3.decode", plant: func(e *edit) {
+		e.user(e.named("ticket").Results[0], tile.Eq).Args[1].Def.Int--
+	}},
 	{planted: "a chosen expert is chosen again", kernel: "experts_w1_w3.decode", plant: func(e *edit) {
 		rated := e.loop("place").Body.Yield[0].Def
 		e.replace(rated.Results[0], rated.Args[2])
