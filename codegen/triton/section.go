@@ -378,7 +378,8 @@ func (g *gen) productSection(s sink) *section {
 	if width*height >= 128*64 {
 		sec.warps = 8
 	}
-	if !s.whole { // such an epilogue leaves no registers for it
+	sec.stages = 3
+	if s.whole { // such an epilogue leaves few registers for it
 		sec.stages = 2
 	}
 	return sec
