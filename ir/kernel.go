@@ -126,14 +126,15 @@ func firstRefs(list []*Instr) string {
 	return strings.Join(refs, ", ")
 }
 
-// traces prints what of an instruction is recorded: !"name" for the first result, !"name"=%x for another.
+// traces prints what of an instruction is recorded: !"name" for the first result, !"name"=%x for another, or for the first
+// under a further name.
 func (in *Instr) traces() string {
 	text := ""
-	for _, t := range in.Traced() {
-		text += fmt.Sprintf(" !%q", t.Name)
-		if t.Result > 0 {
-			text += "=" + in.Results[t.Result].Ref()
-		}
+	if in.Trace != "" {
+		text = fmt.Sprintf(" !%q", in.Trace)
+	}
+	for _, t := range in.Traces {
+		text += fmt.Sprintf(" !%q=%s", t.Name, in.Results[t.Result].Ref())
 	}
 	return text
 }

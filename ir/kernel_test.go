@@ -32,7 +32,7 @@ kernel ring_write.decode(&kv: bf16[b, W, D], %p: bf16[b, s, D]) -> (bf16[b, W, D
 }
 
 func block.decode(%x: bf16[b, s, D]) -> (bf16[b, s, D]) uses block {
-  %n, %q = launch proj.decode %x, $norm, $proj : bf16[b, s, D], bf16[b, s, D] @4 !"norm" !"proj"=%q
+  %n, %q = launch proj.decode %x, $norm, $proj : bf16[b, s, D], bf16[b, s, D] @4 !"norm" !"proj"=%q !"again"=%n
   %kv    = launch ring_write.decode &kv, %q    : bf16[b, W, D]                @5
   &kv <- %kv
   return %q
@@ -64,7 +64,7 @@ func block.decode`, 1)
 	inlined := m.Inline()
 	require.NoError(t, inlined.Verify())
 	require.Equal(t, `func block.decode(%x: bf16[b, s, D]) -> (bf16[b, s, D]) uses block {
-  %n = rms_norm %x, $norm {eps=1e-06} : bf16[b, s, D] @3 !"norm"
+  %n = rms_norm %x, $norm {eps=1e-06} : bf16[b, s, D] @3 !"norm" !"again"=%n
   %q = linear %n, $proj               : bf16[b, s, D] @4 !"proj"
   %kv = ring_write &kv, %q {window=8} : bf16[b, W, D] @5
   &kv <- %kv

@@ -157,7 +157,7 @@ func (p *parser) traces(in *Instr) {
 		for i < len(in.Results) && in.Results[i].Name != result {
 			i++
 		}
-		if i == 0 || i >= len(in.Results) {
+		if i == 0 && in.Trace == "" || i >= len(in.Results) {
 			p.failAt(t, "%%%s is no further result of this instruction", result)
 		}
 		in.Traces = append(in.Traces, Trace{i, name})

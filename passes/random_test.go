@@ -61,9 +61,10 @@ func TestRandomGraphs(t *testing.T) {
 // TestGraphsThatFailed takes graphs through the passes on which one of them was once wrong.
 func TestGraphsThatFailed(t *testing.T) {
 	for seed, what := range map[int64]string{
-		777382: "a gate and a value that two lists of experts spread over ranks met where neither rank had both",
-		779323: "the same with experts that other experts had spread",
-		3088:   "an op that nothing reads behind the one that a function yields",
+		777382:  "a gate and a value that two lists of experts spread over ranks met where neither rank had both",
+		779323:  "the same with experts that other experts had spread",
+		3088:    "an op that nothing reads behind the one that a function yields",
+		1005690: "a value with two names in traces, its own and that of the layer that yields it",
 	} {
 		if p := check(seed, map[string]int{}); p != nil {
 			t.Errorf("%s: %s", what, report(p))
