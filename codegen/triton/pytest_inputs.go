@@ -168,6 +168,8 @@ func (t *launchTest) expectations(buffers map[*ir.Value]string) {
 			args = append(args, newKeyword("flip", newAtom("cases.ATTENDED")))
 		case v.Def.Op == ops.SwiGLU:
 			args = append(args, newKeyword("flip", newAtom("cases.GATED")))
+		case v.Def.Op == ops.Add:
+			args = append(args, newKeyword("flip", newAtom("cases.TERM")))
 		}
 		t.put("", newCall("cases.expect", args...))
 	}

@@ -134,6 +134,8 @@ func flip(v *ir.Value) float64 {
 		return 4 * probability
 	case v.Def != nil && v.Def.Op == ops.SwiGLU:
 		return gated
+	case v.Def != nil && v.Def.Op == ops.Add:
+		return 4 * flipped // of a term, which few times exceeds four times the root mean square
 	}
 	return flipped
 }
