@@ -137,10 +137,7 @@ func (g *gen) rateEntries(in *ir.Instr, token, row, some, place *tile.Value) *ti
 	part := func(i *tile.Value, c []*tile.Value) []*tile.Value {
 		block := g.block(row, some, height.Size, i, tile.D(depth), d)
 		queries := b.Cast(g.pull(q, block), tile.BF16)
-		down := b.Col(b.Range(tile.D(depth)))
-		if i != nil {
-			down = b.Col(b.Add(i, b.Range(tile.D(depth))))
-		}
+		down := b.Col(b.Add(i, b.Range(tile.D(depth))))
 		mask := b.Row(live)
 		if d%depth != 0 {
 			mask = b.And(mask, b.LtI(down, d))
@@ -150,7 +147,7 @@ func (g *gen) rateEntries(in *ir.Instr, token, row, some, place *tile.Value) *ti
 	}
 	acc := b.Zeros(height, entries).Named("acc")
 	if depth == d {
-		acc = part(nil, []*tile.Value{acc})[0]
+		acc = part(b.Int(0), []*tile.Value{acc})[0]
 	} else {
 		acc = g.loop("channel", b.Int(0), b.Int(d), depth, []*tile.Value{acc}, part)[0]
 	}
@@ -238,12 +235,8 @@ func (g *gen) tops(in *ir.Instr, r *region, upTo *tile.Value) (before, all *tile
 func (g *gen) leaveWeighed(in *ir.Instr, r *region, block *tile.Value, parts int) {
 	b := g.b
 	none := b.Float(math.Inf(-1))
-	n, count := g.size(in.Args[2].Type.Dims[2].Size), g.size(g.entryBlocks(in))
-	place := b.Add(b.MulI(block, entryBlock), b.Range(tile.D(entryBlock)))
-	rows, live := g.listed(in, r.token, place)
-	values := g.keyBlock(in.Args[1], rows, live, r)
-	some := b.And(r.live, b.Row(b.Lt(place, n)))
-	score := b.Load(g.scoreParam(in), b.Add(b.Mul(r.rows, n), b.Row(place)), some, math.Inf(-1)).Named("score")
+	count := g.size(g.entryBlocks(in))
+	values, score := g.ratedBlock(in, r, block)
 	top, last := g.tops(in, r, block)
 	memo(g, [3]any{in, "last top", r}, func() *tile.Value { return last })
 	finite := b.Where(b.Gt(top, none), top, b.Float(0))
@@ -254,6 +247,17 @@ func (g *gen) leaveWeighed(in *ir.Instr, r *region, block *tile.Value, parts int
 	b.Store(g.sumParam(in), b.Add(b.MulI(at, g.columns(in.Args[0])), r.cols), sum, g.mask(r))
 	total := b.Add(b.Mul(r.part, b.Mul(g.size(g.headRows(in)), count)), at)
 	b.Store(g.totalParam(in, parts), total, b.Col(b.Mul(b.Sum(p, 1), fade)), r.live)
+}
+
+// ratedBlock is a block of entries: their values, and the scores of the heads.
+func (g *gen) ratedBlock(in *ir.Instr, r *region, block *tile.Value) (values, score *tile.Value) {
+	b := g.b
+	n := g.size(in.Args[2].Type.Dims[2].Size)
+	place := b.Add(b.MulI(block, entryBlock), b.Range(tile.D(entryBlock)))
+	rows, live := g.listed(in, r.token, place)
+	values = g.keyBlock(in.Args[1], rows, live, r)
+	some := b.And(r.live, b.Row(b.Lt(place, n)))
+	return values, b.Load(g.scoreParam(in), b.Add(b.Mul(r.rows, n), b.Row(place)), some, math.Inf(-1)).Named("score")
 }
 
 // gathered adds up what the instances of all blocks of entries have left.

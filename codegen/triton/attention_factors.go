@@ -61,13 +61,9 @@ func (g *gen) denominatorParam(in *ir.Instr) *tile.Param {
 // weighedByFactors adds up blocks of entries, each brought to the last maximum as it comes.
 func (g *gen) weighedByFactors(in *ir.Instr, r *region) *tile.Value {
 	b := g.b
-	n, count := g.size(in.Args[2].Type.Dims[2].Size), g.size(g.entryBlocks(in))
+	count := g.size(g.entryBlocks(in))
 	acc := g.loop("block", b.Int(0), count, 1, []*tile.Value{b.Zeros(r.height, r.width).Named("acc")}, func(i *tile.Value, c []*tile.Value) []*tile.Value {
-		place := b.Add(b.MulI(i, entryBlock), b.Range(tile.D(entryBlock)))
-		rows, live := g.listed(in, r.token, place)
-		values := g.keyBlock(in.Args[1], rows, live, r)
-		some := b.And(r.live, b.Row(b.Lt(place, n)))
-		score := b.Load(g.scoreParam(in), b.Add(b.Mul(r.rows, n), b.Row(place)), some, math.Inf(-1)).Named("score")
+		values, score := g.ratedBlock(in, r, i)
 		at := b.Add(b.Mul(r.rows, count), i)
 		top := b.Load(g.topsParam(in), at, r.live, 0).Named("top")
 		factor := b.Load(g.factorParam(in), at, r.live, 0).Named("factor")

@@ -77,12 +77,8 @@ func (g *gen) topExperts(in *ir.Instr, row, slot *tile.Value, k int) *tile.Value
 		g.fail("top_experts of scores that are not in memory")
 	}
 	e := g.columns(scores)
-	lane := b.Range(tile.D(g.lanes(e)))
-	live := b.LtI(lane, e)
+	rated, lane := g.rated(in, row)
 	none := b.Float(math.Inf(-1))
-	rated := b.Add(b.Load(g.elements(scores, tile.In), b.Add(b.MulI(row, e), lane), live, 0),
-		b.Load(g.elements(in.Args[1], tile.In), lane, live, 0))
-	rated = b.Where(live, rated, none).Named("rated")
 	start := []*tile.Value{rated, b.Full(b.Int(0), slot.Shape...).Named("chosen")}
 	return g.loop("place", b.Int(0), b.Int(k), 1, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
 		best := b.Max(c[0], 0)
@@ -95,19 +91,25 @@ func (g *gen) topExperts(in *ir.Instr, row, slot *tile.Value, k int) *tile.Value
 // ones the earlier.
 func (g *gen) ownRanks(in *ir.Instr, row, own *tile.Value, count int, first *tile.Value) *tile.Value {
 	b := g.b
-	scores, bias := in.Args[0], in.Args[1]
-	e := g.columns(scores)
-	rated := func(id, live *tile.Value) *tile.Value {
-		return b.Add(b.Load(g.elements(scores, tile.In), b.Add(b.MulI(row, e), id), live, 0), b.Load(g.elements(bias, tile.In), id, live, 0))
-	}
-	lane := b.Range(tile.D(pow2(e)))
-	live := b.LtI(lane, e)
-	all := b.Where(live, rated(lane, live), b.Float(math.Inf(-1))).Named("rated")
+	all, lane := g.rated(in, row)
 	id := b.Add(own, first)
-	mine := b.Col(rated(id, b.LtI(own, count)))
-	equal := b.And(b.Eq(b.Row(all), mine), b.Lt(b.Row(lane), b.Col(id)))
-	before := b.Or(b.Gt(b.Row(all), mine), equal)
-	return b.Sum(b.Where(before, b.Int(1), b.Int(0)), 1).Named("rank")
+	mine := b.Col(g.ratedAs(in, row, id, b.LtI(own, count)))
+	return g.count(g.before(b.Row(all), b.Row(lane), mine, b.Col(id)), 1).Named("rank")
+}
+
+// rated is what all experts are chosen by, -∞ in lanes behind them, and the number of each.
+func (g *gen) rated(in *ir.Instr, row *tile.Value) (rated, lane *tile.Value) {
+	b, e := g.b, g.columns(in.Args[0])
+	lane = b.Range(tile.D(g.lanes(e)))
+	live := b.LtI(lane, e)
+	return b.Where(live, g.ratedAs(in, row, lane, live), b.Float(math.Inf(-1))).Named("rated"), lane
+}
+
+// ratedAs is what some experts are chosen by: their score and their bias.
+func (g *gen) ratedAs(in *ir.Instr, row, id, live *tile.Value) *tile.Value {
+	b, scores := g.b, in.Args[0]
+	return b.Add(b.Load(g.elements(scores, tile.In), b.Add(b.MulI(row, g.columns(scores)), id), live, 0),
+		b.Load(g.elements(in.Args[1], tile.In), id, live, 0))
 }
 
 // routeWeights are the chosen experts' scores divided by their sum, times scale.

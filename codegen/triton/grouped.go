@@ -183,16 +183,13 @@ func (g *gen) chunkOf(d dispatch, id *tile.Value) (slot, group *tile.Value) {
 	return slot, b.Where(live, b.Where(here, expert, b.Int(d.experts)), b.Int(-1)).Named("group")
 }
 
-// one is 1 where a condition holds, else 0.
-func (g *gen) one(cond *tile.Value) *tile.Value { return g.b.Where(cond, g.b.Int(1), g.b.Int(0)) }
-
 // countSection counts the slots of each group, a chunk for each instance.
 func (g *gen) countSection(d dispatch) *section {
 	return g.sortSection(d, "counts", "slots of %s counted by expert: a chunk of them for each instance", g.chunks(d), func(id *tile.Value) {
 		b := g.b
 		_, group := g.chunkOf(d, id)
 		lane := b.Range(d.lanes())
-		count := b.Sum(g.one(b.Eq(b.Row(group), b.Col(lane))), 1).Named("count")
+		count := g.count(b.Eq(b.Row(group), b.Col(lane)), 1).Named("count")
 		b.Store(g.countParam(d, tile.Out), b.Add(b.MulI(id, d.lanes().Size), lane), count, nil)
 	})
 }
@@ -293,9 +290,7 @@ func (g *gen) blockSection(d dispatch, s sink) *section {
 			return nil
 		})
 	})
-	if g.plan.groupRows*width >= 64*128 {
-		sec.warps = 8
-	}
+	sec.warps = g.dotWarps(g.plan.groupRows, width)
 	sec.stages = 3
 	return sec
 }

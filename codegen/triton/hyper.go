@@ -12,8 +12,7 @@ import (
 type mixed struct {
 	logits *tile.Value // [M]: mix · scale + base
 	pre    []*tile.Value
-	lanes  *tile.Value                // 0 … M-1
-	each   func(lane int) *tile.Value // one logit as a scalar
+	lanes  *tile.Value // 0 … M-1
 	hc     int
 }
 
@@ -32,20 +31,17 @@ func (g *gen) mixing(in *ir.Instr, r *region) mixed {
 		products, squares := g.mixSums(in, r)
 		rms := b.Rsqrt(b.AddF(b.MulF(squares, 1/float64(hc*d)), in.Attrs.Float("norm_eps"))).Named("rms")
 		m.logits = b.Add(b.Mul(b.Mul(products, rms), scale), base).Named("logits")
-		m.each = g.lanesOf(&m)
 		for j := 0; j < hc; j++ {
-			w := b.AddF(g.sigmoid(m.each(j)), in.Attrs.Float("hc_eps"))
+			w := b.AddF(g.sigmoid(g.logit(m, j)), in.Attrs.Float("hc_eps"))
 			m.pre = append(m.pre, w.Named("pre_%d", j))
 		}
 		return m
 	})
 }
 
-// lanesOf yields single logits.
-func (g *gen) lanesOf(m *mixed) func(int) *tile.Value {
-	return func(lane int) *tile.Value {
-		return g.b.Sum(g.b.Where(g.b.EqI(m.lanes, lane), m.logits, g.b.Float(0)), 0)
-	}
+// logit is one logit as a scalar.
+func (g *gen) logit(m mixed, lane int) *tile.Value {
+	return g.b.Sum(g.b.Where(g.b.EqI(m.lanes, lane), m.logits, g.b.Float(0)), 0)
 }
 
 // mixSizes are the number of streams, their width and the rows of the mixing matrix.
@@ -233,7 +229,7 @@ func (g *gen) storeSmallComb(in *ir.Instr, rows *tile.Value, m mixed) {
 	eps := in.Attrs.Float("hc_eps")
 	c := make([]*tile.Value, n*n)
 	for i := range c {
-		c[i] = m.each(2*n + i)
+		c[i] = g.logit(m, 2*n+i)
 	}
 	for j := 0; j < n; j++ {
 		row := c[j*n : (j+1)*n]

@@ -73,12 +73,17 @@ func (g *gen) eachSlot(token *tile.Value, slots int, f func(row *tile.Value)) {
 	}
 	b := g.b
 	g.loop("slot", b.Int(0), b.Int(slots), 1, nil, func(j *tile.Value, _ []*tile.Value) []*tile.Value {
-		row := b.Add(b.MulI(token, slots), j).Named("row")
-		memo(g, [3]any{row, "/", slots}, func() *tile.Value { return token })
-		memo(g, [3]any{row, "%", slots}, func() *tile.Value { return j })
-		f(row)
+		f(g.slotRow(token, slots, j))
 		return nil
 	})
+}
+
+// slotRow is the row of a token's slot, of which both are known.
+func (g *gen) slotRow(token *tile.Value, slots int, slot *tile.Value) *tile.Value {
+	row := g.b.Add(g.b.MulI(token, slots), slot).Named("row")
+	memo(g, [3]any{row, "/", slots}, func() *tile.Value { return token })
+	memo(g, [3]any{row, "%", slots}, func() *tile.Value { return slot })
+	return row
 }
 
 // slotSection covers rows of chosen experts without an epilogue over more columns: an instance computes a block of columns
@@ -173,15 +178,13 @@ func (g *gen) eachOwn(in *ir.Instr, token *tile.Value, slots int, f func(row *ti
 	lane := b.Range(tile.D(pow2(own)))
 	rank := g.ownRanks(choice, token, lane, own, g.first(in.LocalIndices()[1]))
 	mine := b.And(b.LtI(rank, slots), b.LtI(lane, own))
-	count := b.Sum(b.Where(mine, b.Int(1), b.Int(0)), 0)
+	count := g.count(mine, 0)
 	// Experts that are done rank last.
 	start := []*tile.Value{b.Where(mine, rank, b.Int(slots)).Named("slots")}
 	g.loop("turn", b.Int(0), count, 1, start, func(_ *tile.Value, c []*tile.Value) []*tile.Value {
 		slot := b.Reduce(tile.Min, c[0], 0).Named("slot")
 		id := b.Reduce(tile.Min, b.Where(b.Eq(c[0], slot), lane, b.Int(own)), 0).Named("expert")
-		row := b.Add(b.MulI(token, slots), slot).Named("row")
-		memo(g, [3]any{row, "/", slots}, func() *tile.Value { return token })
-		memo(g, [3]any{row, "%", slots}, func() *tile.Value { return slot })
+		row := g.slotRow(token, slots, slot)
 		memo(g, [3]any{in.Args[1], "expert", row}, func() *tile.Value { return id })
 		g.assumeHere(id)
 		f(row)
@@ -278,11 +281,7 @@ func (g *gen) lists() []*ir.Value {
 
 // listParam is where a group's list stays until its last instance reads it.
 func (g *gen) listParam(v *ir.Value, groups ir.Size) *tile.Param {
-	d := tile.F32
-	if v.Type.Elem.DType.IsInt() {
-		d = tile.I32
-	}
-	return g.kept(FromWork, g.name(v)+"_lists", d, "the same for each group of instances", []ir.Size{groups, v.Type.Dims[len(v.Type.Dims)-1].Size})
+	return g.kept(FromWork, g.name(v)+"_lists", StoredAs(v.Type), "the same for each group of instances", []ir.Size{groups, v.Type.Dims[len(v.Type.Dims)-1].Size})
 }
 
 // slotRows are a block of columns of all rows of a token, of those that the rank has.

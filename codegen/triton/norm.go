@@ -226,7 +226,7 @@ func (g *gen) quantise(x *tile.Value, r *region, block int, to grid) quantised {
 	}
 	amax := b.MaxF(most, to.floor).Named("amax")
 	bits := b.Bitcast(b.MulF(amax, to.inverse), tile.I32)
-	up := b.Where(b.Ne(b.AndI(bits, 1<<23-1), b.Int(0)), b.Int(1), b.Int(0))
+	up := g.one(b.Ne(b.AndI(bits, 1<<23-1), b.Int(0)))
 	e := b.Add(b.Shr(bits, 23), up).Named("exponent")
 	scale := b.Bitcast(b.Shl(e, 23), tile.F32).Named("scale")
 	inverse := b.Bitcast(b.Shl(b.Sub(b.Int(254), e), 23), tile.F32)

@@ -14,12 +14,7 @@ import (
 // operand once, of what ids or lists name as many rows as they can name, of a cache what has been written. Where
 // ranks have parts of a table, a rank counts its share of the names.
 func (k *Lowered) price(p *tile.Program) {
-	var bytes, flops sum
-	for _, q := range p.Params {
-		if b, ok := k.Bindings[q.Name]; ok && q.Pointer {
-			k.moves(&bytes, q, b)
-		}
-	}
+	bytes, flops := k.moved(p), sum{}
 	for _, in := range k.Func.Body {
 		if k.in(in, p) {
 			if n, err := in.FlopSize(); err == nil {
@@ -41,12 +36,7 @@ const streamBytes = 8 << 20
 
 // dependents says how launches of a program overlap on a machine with dependent launches.
 func (k *Lowered) dependents(p *tile.Program) tile.Dependents {
-	var bytes sum
-	for _, q := range p.Params {
-		if b, ok := k.Bindings[q.Name]; ok && q.Pointer {
-			k.moves(&bytes, q, b)
-		}
-	}
+	bytes := k.moved(p)
 	n, ok := bytes.at(ir.Env{"b": 1, "s": 1, "p": 4095, "m": 4096})
 	if k.Func.Mode != ir.Decode || !ok || n >= streamBytes {
 		return tile.LateDependents
@@ -89,6 +79,17 @@ func weightsBehind(in *ir.Instr) *ir.Value {
 		}
 	}
 	return nil
+}
+
+// moved is what a launch of a program moves at least.
+func (k *Lowered) moved(p *tile.Program) sum {
+	var bytes sum
+	for _, q := range p.Params {
+		if b, ok := k.Bindings[q.Name]; ok && q.Pointer {
+			k.moves(&bytes, q, b)
+		}
+	}
+	return bytes
 }
 
 // moves adds the bytes of one parameter.

@@ -422,7 +422,7 @@ func (g *gen) pullSumSlots(in *ir.Instr, r *region) *tile.Value {
 		if in := y.Def; !g.inMemory(y) && in.Op == ops.ExpertLinear && r.height.Size == 1 {
 			// A slot whose expert the rank does not have costs no more than to find that out.
 			_, here := g.expert(in, rows, nil)
-			once := g.b.Where(here, g.b.Int(1), g.b.Int(0))
+			once := g.one(here)
 			return g.loop("once", g.b.Int(0), once, 1, c, func(_ *tile.Value, c []*tile.Value) []*tile.Value {
 				return []*tile.Value{g.b.Add(c[0], g.pull(y, g.at(r, rows)))}
 			})

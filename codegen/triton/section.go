@@ -375,14 +375,20 @@ func (g *gen) productSection(s sink) *section {
 		r.group = group
 		s.write(r)
 	})
-	if width*height >= 128*64 {
-		sec.warps = 8
-	}
+	sec.warps = g.dotWarps(height, width)
 	sec.stages = 3
 	if s.whole { // such an epilogue leaves few registers for it
 		sec.stages = 2
 	}
 	return sec
+}
+
+// dotWarps is how many warps compute a block of a dot's result.
+func (g *gen) dotWarps(rows, columns int) int {
+	if rows*columns >= 64*128 {
+		return 8
+	}
+	return g.plan.warps
 }
 
 // columnBlock is block number n of the columns of some rows.

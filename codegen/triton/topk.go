@@ -120,8 +120,7 @@ func (g *gen) rank(scores *tile.Param, row, all, first, place, mine *tile.Value)
 			return []*tile.Value{b.Add(r[0], g.count(b.And(b.Row(live), b.Binary(c, b.Row(theirs), b.Col(mine))), 1))}
 		})[0]
 	}
-	earlier := b.And(b.Eq(b.Row(mine), b.Col(mine)), b.Lt(b.Row(place), b.Col(place)))
-	own := b.And(b.Row(b.Lt(place, all)), b.Or(b.Gt(b.Row(mine), b.Col(mine)), earlier))
+	own := b.And(b.Row(b.Lt(place, all)), g.before(b.Row(mine), b.Row(place), b.Col(mine), b.Col(place)))
 	rank := side("start", b.Int(0), b.Minimum(first, all), tile.Ge, g.count(own, 1).Named("rank"))
 	return side("start", b.AddI(first, g.plan.rankBlock), all, tile.Gt, rank)
 }
@@ -129,10 +128,11 @@ func (g *gen) rank(scores *tile.Param, row, all, first, place, mine *tile.Value)
 // rankWidth is how many entries a block of them is compared with at once.
 func (g *gen) rankWidth() int { return max(g.plan.rowElements/g.plan.rankBlock, g.plan.lanes) }
 
+// one is 1 where a condition holds, else 0.
+func (g *gen) one(cond *tile.Value) *tile.Value { return g.b.Where(cond, g.b.Int(1), g.b.Int(0)) }
+
 // count is how many along an axis are true.
-func (g *gen) count(x *tile.Value, axis int) *tile.Value {
-	return g.b.Sum(g.b.Where(x, g.b.Int(1), g.b.Int(0)), axis)
-}
+func (g *gen) count(x *tile.Value, axis int) *tile.Value { return g.b.Sum(g.one(x), axis) }
 
 // listAt is where a token's list begins in what a sink is stored to.
 func (g *gen) listAt(s sink, token *tile.Value) (p *tile.Param, first *tile.Value) {
