@@ -143,6 +143,9 @@ func (t *launchTest) rejoined(in *ir.Instr, buffers map[*ir.Value]string) *node 
 	return newCall("ref."+in.Op.Name, append(args, t.attributes(in)...)...)
 }
 
+// flips are the bounds of what is moved by something else than a term that cancels.
+var flips = map[roles.Flip]string{roles.Attended: "ATTENDED", roles.Gated: "GATED", roles.OfTwo: "TERM"}
+
 // expectations holds every result against its formula, and room that must be zeros again.
 func (t *launchTest) expectations(buffers map[*ir.Value]string) {
 	seen := map[*ir.Value]bool{}
@@ -163,13 +166,8 @@ func (t *launchTest) expectations(buffers map[*ir.Value]string) {
 		if digits := roles.Digits(v); digits < 8 {
 			args = append(args, newKeyword("digits", newAtom(strconv.Itoa(digits))))
 		}
-		switch {
-		case roles.Attends(v):
-			args = append(args, newKeyword("flip", newAtom("cases.ATTENDED")))
-		case v.Def.Op == ops.SwiGLU:
-			args = append(args, newKeyword("flip", newAtom("cases.GATED")))
-		case v.Def.Op == ops.Add:
-			args = append(args, newKeyword("flip", newAtom("cases.TERM")))
+		if bound := flips[roles.FlipOf(v)]; bound != "" {
+			args = append(args, newKeyword("flip", newAtom("cases."+bound)))
 		}
 		t.put("", newCall("cases.expect", args...))
 	}

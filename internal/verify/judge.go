@@ -6,7 +6,6 @@ import (
 
 	"flagc/codegen/triton"
 	"flagc/ir"
-	"flagc/ir/ops"
 	"flagc/ir/roles"
 	"flagc/ir/tile"
 )
@@ -129,12 +128,12 @@ const probability = 1.0 / 256
 // otherwise moves it by that part of one of the rows that are averaged, of which few numbers exceed four times the root
 // mean square.
 func flip(v *ir.Value) float64 {
-	switch {
-	case roles.Attends(v):
+	switch roles.FlipOf(v) {
+	case roles.Attended:
 		return 4 * probability
-	case v.Def != nil && v.Def.Op == ops.SwiGLU:
+	case roles.Gated:
 		return gated
-	case v.Def != nil && v.Def.Op == ops.Add:
+	case roles.OfTwo:
 		return 4 * flipped // of a term, which few times exceeds four times the root mean square
 	}
 	return flipped

@@ -180,3 +180,26 @@ func Digits(v *ir.Value) int {
 	}
 	return 8
 }
+
+// Flip is what moves a result when one number on the way to it is rounded to its other neighbour.
+type Flip int
+
+const (
+	Cancelling Flip = iota // a unit of a large term, where sums and rotations cancel
+	Attended               // a probability of a row of attention
+	Gated                  // a gate
+	OfTwo                  // a unit of one of two terms
+)
+
+// FlipOf is what moves a value most.
+func FlipOf(v *ir.Value) Flip {
+	switch {
+	case Attends(v):
+		return Attended
+	case v.Def != nil && v.Def.Op == ops.SwiGLU:
+		return Gated
+	case v.Def != nil && v.Def.Op == ops.Add:
+		return OfTwo
+	}
+	return Cancelling
+}
