@@ -388,6 +388,26 @@ func TestRanksOfOtherRunsAreRefused(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
+// TestALateRankLearnsTheReason lets ranks come when the run has failed already.
+func TestALateRankLearnsTheReason(t *testing.T) {
+	path := socket(t)
+	m := Mesh{{"tp", 3}}
+	zero, err := Listen(path, m, Options{Timeout: patience})
+	require.NoError(t, err)
+	left := make(chan error)
+	go func() { left <- zero.Leave(errors.New("no weights")) }()
+	<-zero.Failed()
+	for rank := 1; rank < 3; rank++ {
+		r, err := Dial(path, m, rank, Options{Timeout: patience})
+		require.NoError(t, err)
+		<-r.Failed()
+		require.EqualError(t, r.Leave(nil), "rank 0: no weights")
+	}
+	require.EqualError(t, <-left, "rank 0: no weights")
+	_, err = os.Stat(path)
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
 func TestFactsMustBeTheSame(t *testing.T) {
 	m := Mesh{{"tp", 2}}
 	text := func(facts ...string) string { return string(hello(1, m, facts)[headerSize:]) }

@@ -14,7 +14,8 @@ import (
 // helloTimeout is how long a connection has to say who it is.
 const helloTimeout = 10 * time.Second
 
-// lingerTimeout is how long rank 0 waits for the others to take leave after a failure.
+// lingerTimeout is how long rank 0 waits after a failure for the others: for those that have come to take leave, and
+// for those still on their way to come and learn the reason.
 const lingerTimeout = 2 * time.Second
 
 // LostError says that the connection to a rank ended before the rank took leave.
@@ -111,33 +112,31 @@ func (s *server) serve(conn net.Conn) {
 // away; one that was started otherwise ends the run.
 func (s *server) admit(text string) (rank int, err error) {
 	rank, err = readHello(text, s.mesh, s.facts)
-	if err != nil {
-		if rank > 0 {
-			s.fail(err)
-		}
+	if rank == 0 {
 		return 0, err
+	}
+	if err != nil {
+		s.fail(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.here[rank] {
+	if err == nil && s.here[rank] {
 		return 0, fmt.Errorf("rank %d is there already", rank)
 	}
 	s.here[rank] = true
 	for _, here := range s.here {
 		if !here {
-			return rank, nil
+			return rank, err
 		}
 	}
-	s.listener.Close() // which a failure may have done before
-	return rank, nil
+	s.listener.Close()
+	return rank, err
 }
 
-// leave waits for the other ranks.
+// leave waits for the other ranks. After a failure the door stays open for a while: who finds it closed would be told
+// that rank 0 is not there, and not why.
 func (s *server) leave(reason error) error {
 	s.hub.leave(0, reason)
-	if s.failure() != nil {
-		s.listener.Close()
-	}
 	gone := make(chan struct{})
 	go func() {
 		s.serving.Wait()
@@ -150,11 +149,11 @@ func (s *server) leave(reason error) error {
 	case <-time.After(s.timeout):
 		s.fail(fmt.Errorf("rank 0 waited %v for the other ranks to end", s.timeout))
 	}
-	s.listener.Close()
 	select {
 	case <-gone:
 	case <-time.After(lingerTimeout):
 	}
+	s.listener.Close()
 	return s.failure()
 }
 
