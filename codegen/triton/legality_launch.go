@@ -88,7 +88,7 @@ func (c *checker) indexRange() {
 		if !ok {
 			continue
 		}
-		if n > math.MaxInt32 && c.indexed32(p) {
+		if n-1 > math.MaxInt32 && c.indexed32(p) {
 			c.breaks("positions of 32 bits", "the last position must fit i32",
 				"widen the row's offset to i64 at the address", "parameter %s of %d elements with i32 offsets", p.Name, n)
 		}

@@ -212,7 +212,7 @@ func (l *plan) free(v *tile.Value) bool {
 	case tile.Scalar:
 		return true
 	case tile.ConstInt:
-		return v.Name == "" || op.Const != nil
+		return true // also where a named value was found to be a number
 	case tile.ConstFloat, tile.Expand:
 		return v.Name == ""
 	case tile.Full:

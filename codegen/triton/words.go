@@ -8,10 +8,11 @@ import (
 	"flagc/targets"
 )
 
-// Products with FP4 weights read eight codes in a 32-bit word. A code becomes a float32 by two shifts and two masks: its
-// sign to the sign, exponent and mantissa to the place where they stand for the value times 2^-126, of which ½ lies below
-// the normal numbers. The factor goes into the activations and the scales, so a weight costs five operations, of which one
-// is the product. Machines that flush such numbers to zero, or may, take the slower way.
+// Products with FP4 weights read eight codes in a 32-bit word. A code becomes a float32 by shifts and masks: its sign to
+// the sign, exponent and mantissa to the place where they stand for the value times 2^-126, of which ½ lies below the
+// normal numbers. Codes four apart go through them together, as the two halves of a word, and are parted at the end. The
+// factor goes into the activations and the scales, so a weight costs four operations, of which one is the product.
+// Machines that flush such numbers to zero, or may, take the slower way.
 
 // wordCodes is how many codes a word has.
 const wordCodes = 8
@@ -37,21 +38,29 @@ func (g *gen) weighedWords(p product, x [wordCodes]*tile.Value, i *tile.Value, w
 	n := p.k / wordCodes
 	wb := g.block(rows, live, p.region.width.Size, b.DivI(i, wordCodes), words, n)
 	word := b.Load(g.wordParam(p.w), g.offsets(wb, n), g.mask(wb), 0).Named("word")
-	sum := b.Mul(g.wordCode(word, 0), x[0])
-	for j := 1; j < wordCodes; j++ {
-		sum = b.Add(sum, b.Mul(g.wordCode(word, j), x[j]))
+	var sum *tile.Value
+	for j := range wordCodes / 2 {
+		low, high := g.wordCodePair(word, j)
+		if sum == nil {
+			sum = b.Mul(low, x[j])
+		} else {
+			sum = b.Add(sum, b.Mul(low, x[j]))
+		}
+		sum = b.Add(sum, b.Mul(high, x[j+wordCodes/2]))
 	}
 	return g.perBlock(sum, wb, e.Cols/wordCodes, n, func(blocks *region) *tile.Value {
 		return b.MulF(g.scale(p.w, blocks), wordScale)
 	})
 }
 
-// wordCode is code j of each word, times 2^-126.
-func (g *gen) wordCode(word *tile.Value, j int) *tile.Value {
+// wordCodePair is codes j and j+4 of each word, times 2^-126: both are shifted and masked at once, each to the top of a
+// half of the word, as if it were bf16.
+func (g *gen) wordCodePair(word *tile.Value, j int) (low, high *tile.Value) {
+	const sign, magnitude = -1<<31 | 1<<15, 7<<22 | 7<<6
 	b := g.b
-	sign := b.AndI(b.Shl(word, 28-4*j), -1<<31)
-	magnitude := g.shifted(word, 22-4*j)
-	return b.Bitcast(b.Or(sign, b.AndI(magnitude, 7<<22)), tile.F32)
+	signs := b.AndI(g.shifted(word, 12-4*j), sign)
+	pair := b.Or(signs, b.AndI(g.shifted(word, 6-4*j), magnitude)).Named("pair")
+	return b.Bitcast(b.Shl(pair, 16), tile.F32), b.Bitcast(b.AndI(pair, -1<<16), tile.F32)
 }
 
 // shifted moves bits up, or down where by is negative.
