@@ -138,8 +138,9 @@ func (s *schedule) anchor(in *ir.Instr, parts map[int]held, anchored bool) ([]he
 		}
 		axes := s.tokens(r.Type)
 		for j, l := range letters {
-			if r.Type.Dims[j].Size.Bind(s.env).Equal(ir.Const(1)) {
-				continue
+			size := r.Type.Dims[j].Size
+			if _, fixed := size.IsConst(); !fixed && size.Bind(s.env).Equal(ir.Const(1)) {
+				continue // decoding has one token; an axis of one head is spread as one of many
 			}
 			free := rows == nil && !in.Op.NeedsWhole(l)
 			if outer := rows[l]; free || outer && occurrence(letters, j) == 0 {
