@@ -82,6 +82,18 @@ func TestCallsWithoutResultsRoundTrip(t *testing.T) {
 	require.Equal(t, silent, m.String())
 }
 
+func TestFactorsCancel(t *testing.T) {
+	rows := ir.Sym("b").Mul(ir.Sym("s"))
+	for want, size := range map[string]ir.Size{
+		"b*s":     rows.Mul(ir.Const(8)).Div(ir.Const(8)),
+		"b*s*4":   rows.Mul(ir.Const(8)).Div(ir.Const(2)),
+		"b*s*8/3": rows.Mul(ir.Const(8)).Div(ir.Const(3)),
+		"b*s/8":   rows.Div(ir.Const(8)),
+	} {
+		require.Equal(t, want, size.String())
+	}
+}
+
 func TestSumsOfConstantsReadBack(t *testing.T) {
 	size := ir.Const(8).Add(ir.Const(8).Add(ir.Sym("s")))
 	read, err := ir.ParseSize(size.String(), nil)

@@ -70,6 +70,10 @@ func combine(op byte, x, y Size) Size {
 		if k, ok := y.a.IsConst(); ok {
 			return combine('+', Const(kx+k), *y.b)
 		}
+	case op == '/' && cy && x.op == '*': // (x*8)/8
+		if k, ok := x.b.IsConst(); ok && ky != 0 && k%ky == 0 {
+			return combine('*', *x.a, Const(k/ky))
+		}
 	case op == 'm' && x.Equal(y):
 		return x
 	}

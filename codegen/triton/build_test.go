@@ -13,8 +13,10 @@ import (
 
 	"flagc/internal/diag"
 	"flagc/internal/golden"
+	"flagc/internal/goldens"
 	"flagc/ir"
 	"flagc/ir/tile"
+	"flagc/passes"
 	"flagc/targets"
 )
 
@@ -66,6 +68,41 @@ func TestEveryTargetBuilds(t *testing.T) {
 			require.Equal(t, described[target.Name], target.Tier == targets.Described, "%s has the tier %q", target.Name, target.Tier)
 		}
 	}
+}
+
+// TestEveryDegreeBuilds makes the kernels of the smallest and largest degrees, with weights as the target has them and in
+// FP4, and of a plan whose tensors have more elements than 32 bits count.
+func TestEveryDegreeBuilds(t *testing.T) {
+	large := passes.Options{TP: 8, Batch: 128, Context: 1 << 18, Chunk: 512}
+	for _, name := range []string{"a100", "ascend-910b-64g", "b200", "bw1000", "c500", "h100", "p800", "s5000", "zhenwu-810e"} {
+		target, ok := targets.Find(name)
+		require.True(t, ok)
+		for model := range realBuilds {
+			for what, opts := range map[string]passes.Options{"1": {TP: 1}, "2": {TP: 2}, "64": {TP: 64}, "reduce": {TP: 64, OGroups: passes.Reduce},
+				"fp4 1": {TP: 1, Precision: fp4For(target)}, "fp4 64": {TP: 64, Precision: fp4For(target)}, "large": large} {
+				if target.Ops.Int64.Is(targets.Forbidden) && what != "64" && what != "reduce" {
+					continue // 32 bits must do, and Pro does not fit so few cards
+				}
+				t.Run(fmt.Sprint(name, " ", model, " ", what), func(t *testing.T) {
+					t.Parallel()
+					opts.Target = target
+					m, _ := goldens.Builtin(t, model)
+					_, err := passes.Run(m, opts, "")
+					require.NoError(t, err)
+					_, err = NewBuild(m, target)
+					require.NoError(t, err)
+				})
+			}
+		}
+	}
+}
+
+// fp4For is the policy that keeps experts in FP4 on a target.
+func fp4For(t targets.Target) targets.Policy {
+	if t.Dot.FP8.Is(targets.Native) {
+		return targets.PolicyW4A8
+	}
+	return targets.PolicyW4A16
 }
 
 // requireComplete holds that nothing is missing in a build: every kernel with programs of their own names, whose text

@@ -56,7 +56,7 @@ var rules = []struct {
 }{
 	{"dot-type", (*checker).dotTypes},
 	{"dot-tile", (*checker).dotTiles},
-	{"on-chip", (*checker).onChip},
+	{ruleOnChip, (*checker).onChip},
 	{"cube", (*checker).cube},
 	{"grid", (*checker).grid},
 	{"index-width", (*checker).indexWidth},
@@ -91,6 +91,15 @@ func Check(p *tile.Program, t targets.Target, env map[string]int) []Violation {
 	if t.Host.Executes {
 		return nil
 	}
+	c := newChecker(p, t, env)
+	for _, r := range rules {
+		c.rule = r.name
+		r.check(c)
+	}
+	return c.out
+}
+
+func newChecker(p *tile.Program, t targets.Target, env map[string]int) *checker {
 	c := &checker{p: p, t: t, env: maps.Clone(env), flow: newFlow(p)}
 	if c.env == nil {
 		c.env = map[string]int{}
@@ -98,11 +107,7 @@ func Check(p *tile.Program, t targets.Target, env map[string]int) []Violation {
 	for _, k := range p.Consts {
 		c.env[k.Name] = k.Value
 	}
-	for _, r := range rules {
-		c.rule = r.name
-		r.check(c)
-	}
-	return c.out
+	return c
 }
 
 // checker collects what one program breaks.

@@ -50,6 +50,9 @@ func (c *checker) dotTiles() {
 	}, tile.Dot)
 }
 
+// ruleOnChip is the name of the rule that bounds tiles.
+const ruleOnChip = "on-chip"
+
 // portableOnChip is the least memory that a program has on any target whose amount is known.
 const portableOnChip = 64 * targets.KiB
 

@@ -72,9 +72,10 @@ func (f *flow) from(v *tile.Value, found, through func(*tile.Value) bool) bool {
 	return visit(v)
 }
 
-// isGathered reports whether a load or store goes to addresses that were themselves loaded, lane by lane.
+// isGathered reports whether a load or store goes to addresses that were themselves loaded, lane by lane. What became
+// one number on the way is the same for all lanes.
 func (f *flow) isGathered(op *tile.Op) bool {
-	return f.from(op.Args[0], isLoadedTile, always)
+	return f.from(op.Args[0], isLoadedTile, func(v *tile.Value) bool { return len(v.Shape) > 0 })
 }
 
 func isLoadedTile(v *tile.Value) bool {

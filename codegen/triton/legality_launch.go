@@ -88,9 +88,10 @@ func (c *checker) indexRange() {
 		if !ok {
 			continue
 		}
-		if n-1 > math.MaxInt32 && c.indexed32(p) {
+		if c.isLarge(p) && c.indexed32(p) {
 			c.breaks("positions of 32 bits", "the last position must fit i32",
-				"widen the row's offset to i64 at the address", "parameter %s of %d elements with i32 offsets", p.Name, n)
+				"count in i64 at the address (WideOffsets), or plan for fewer tokens: --batch, --chunk, --context",
+				"parameter %s of %d elements with i32 offsets", p.Name, n)
 		}
 		bytes := targets.Bytes(n * p.DType.Bytes())
 		if limit, ok := c.t.Loads.MaxTensor.Get(); ok && bytes > limit {
@@ -111,6 +112,12 @@ func (c *checker) elements(p *tile.Param) (int, bool) {
 		n *= d
 	}
 	return n, p.Pointer && len(p.Shape) > 0
+}
+
+// isLarge reports whether the last element of a tensor is beyond what i32 counts.
+func (c *checker) isLarge(p *tile.Param) bool {
+	n, ok := c.elements(p)
+	return ok && n-1 > math.MaxInt32
 }
 
 func (c *checker) indexed32(p *tile.Param) bool {

@@ -1,6 +1,9 @@
 package triton
 
 import (
+	"fmt"
+	"slices"
+
 	"flagc/ir/tile"
 	"flagc/targets"
 )
@@ -42,10 +45,23 @@ func Legalize(p *tile.Program, t targets.Target, env map[string]int) (*tile.Prog
 	for limit := onChipLimit(t); p.Launch.Stages > 1 && OnChip(p, t) > limit; {
 		p = FewerStages(p, p.Launch.Stages-1)
 	}
-	if limit, _ := gridLimit(t); programs(p, env) > limit {
-		p = Flatten(p, limit)
+	if c := newChecker(p, t, env); !t.Ops.Int64.Is(targets.Forbidden) && slices.ContainsFunc(p.Params, c.isLarge) {
+		p = WideOffsets(p, c.isLarge, env)
 	}
-	return p, Check(p, t, env)
+	limit, _ := gridLimit(t)
+	if programs(p, env) <= limit {
+		return p, Check(p, t, env)
+	}
+	fitted := OnChip(p, t) <= onChipLimit(t)
+	p = Flatten(p, limit)
+	violations := Check(p, t, env)
+	for i, v := range violations {
+		if v.Rule == ruleOnChip && fitted {
+			violations[i].Remedy = fmt.Sprintf("plan for fewer tokens of a call (--batch, --chunk): beyond %d programs they take turns in a loop, "+
+				"whose loads take twice the room", limit)
+		}
+	}
+	return p, violations
 }
 
 // programs is the largest grid of a program, 0 if it cannot be computed.

@@ -2,6 +2,7 @@ package triton
 
 import (
 	enc "encoding/binary"
+	"fmt"
 	"math"
 	"math/rand"
 	"testing"
@@ -153,6 +154,12 @@ func TestRewritesKeepTheMeaning(t *testing.T) {
 		"guard stores": GuardStores,
 		"warps":        func(p *tile.Program) *tile.Program { return FewerWarps(p, 2) },
 		"stages":       func(p *tile.Program) *tile.Program { return FewerStages(p, 1) },
+		"wide": func(p *tile.Program) *tile.Program {
+			return WideOffsets(p, func(*tile.Param) bool { return true }, nil)
+		},
+		"wide where it may be": func(p *tile.Program) *tile.Program {
+			return WideOffsets(p, func(*tile.Param) bool { return true }, scalarsOf[p.Name])
+		},
 	}
 	for name, rewrite := range all {
 		for sample, p := range programsUnderTest() {
@@ -164,6 +171,18 @@ func TestRewritesKeepTheMeaning(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestWideOffsets holds what is counted in i64: positions that i32 may not hold, of large tensors alone.
+func TestWideOffsets(t *testing.T) {
+	env := map[string]int{"m": 1 << 16}
+	legal, violations := Legalize(far(tile.I32), targets.H100, env)
+	require.Empty(t, violations)
+	require.Contains(t, tile.Print(legal), ": i64[64]")
+	_, violations = Legalize(far(tile.I32), targets.P800, env)
+	require.Contains(t, fmt.Sprint(violations), "far_ptr", "vectors of i64 are forbidden there")
+	legal, _ = Legalize(far(tile.I32), targets.H100, map[string]int{"m": 1 << 15})
+	require.NotContains(t, tile.Print(legal), "i64", "2^31 elements")
 }
 
 // TestLegalizeKeepsTheMeaning runs every program as it is for every target.

@@ -121,17 +121,32 @@ func (g *gen) pullRope(in *ir.Instr, r *region) *tile.Value {
 	if r.width.Size%2 != 0 {
 		g.fail("rope of %d columns", r.width.Size)
 	}
-	half := tile.D(r.width.Size / 2)
-	cos, sin := g.angles(in, r, half)
-	x := b.Reshape(g.spread(g.pull(in.Args[0], r), r), r.height, half, tile.D(2))
+	dims, width := in.Attrs.Int("dims"), r.width.Size
+	if !g.plan.ropeApart || width != g.columns(in.Results[0]) || width%dims != 0 || dims == width {
+		cos, sin := g.angles(in, r, 0, tile.D(width/2)) // read before what they turn is computed
+		return b.Reshape(g.turned(in, r, g.spread(g.pull(in.Args[0], r), r), cos, sin), r.height, r.width)
+	}
+	// Only the last of these groups of channels turns: it is taken out, so that tiles are as small as it is.
+	groups := width / dims
+	cos, sin := g.angles(in, r, (width-dims)/2, tile.D(dims/2))
+	x := b.Reshape(g.spread(g.pull(in.Args[0], r), r), r.height, tile.D(groups), tile.D(dims))
+	turns := b.Expand(b.Row(b.EqI(b.Range(tile.D(groups)), groups-1)), 2)
+	last := b.Sum(b.Where(turns, x, b.Float(0)), 1).Named("turning")
+	y := b.Reshape(g.turned(in, r, last, cos, sin), r.height, tile.D(dims))
+	return b.Reshape(b.Where(turns, b.Expand(y, 1), x), r.height, r.width)
+}
+
+// turned rotates channels by angles, one for each pair, and yields pairs.
+func (g *gen) turned(in *ir.Instr, r *region, x, cos, sin *tile.Value) *tile.Value {
+	b, half := g.b, tile.D(x.Len()/r.height.Size/2)
+	x = b.Reshape(x, r.height, half, tile.D(2))
 	even := b.EqI(g.sides(half), 0)
 	re := b.Sum(b.Where(even, x, b.Float(0)), 2).Named("re")
 	im := b.Sum(b.Where(even, b.Float(0), x), 2).Named("im")
 	if in.Attrs.Bool("inverse") {
 		sin = b.Neg(sin)
 	}
-	y := b.Where(even, b.Expand(b.Sub(b.Mul(re, cos), b.Mul(im, sin)), 2), b.Expand(b.Add(b.Mul(re, sin), b.Mul(im, cos)), 2))
-	return b.Reshape(y, r.height, r.width)
+	return b.Where(even, b.Expand(b.Sub(b.Mul(re, cos), b.Mul(im, sin)), 2), b.Expand(b.Add(b.Mul(re, sin), b.Mul(im, cos)), 2))
 }
 
 // sides says which of its pair each channel is: for one pair or, where vectors must be long, for so many.
@@ -143,23 +158,31 @@ func (g *gen) sides(half tile.Dim) *tile.Value {
 	return b.Reshape(b.AndI(b.Range(tile.D(2*half.Size)), 1), tile.D(1), half, tile.D(2))
 }
 
-// angles are the cosines and sines of the pairs of each row; pairs before the rotating ones turn by nothing.
-func (g *gen) angles(in *ir.Instr, r *region, half tile.Dim) (cos, sin *tile.Value) {
+// angles are the cosines and sines of the pairs of each row, so many behind a first one; pairs before the rotating ones
+// turn by nothing.
+func (g *gen) angles(in *ir.Instr, r *region, from int, half tile.Dim) (cos, sin *tile.Value) {
 	type pair struct{ cos, sin *tile.Value }
 	k, dims := g.columns(in.Results[0]), in.Attrs.Int("dims")
-	still := (k - dims) / 2
+	still := (k-dims)/2 - from
 	p := memo(g, [3]any{in, "angles", r}, func() pair {
 		b := g.b
 		pairs := b.Row(b.Range(half))
 		if r.first != nil {
 			pairs = b.Add(b.DivI(r.first, 2), pairs)
 		}
-		turning := b.And(b.GeI(pairs, still), b.LtI(pairs, still+dims/2))
-		if r.live != nil {
-			turning = b.And(turning, r.live)
+		turning := r.live
+		if still > 0 || half.Size > dims/2 {
+			turning = b.And(b.GeI(pairs, still), b.LtI(pairs, still+dims/2))
+			if r.live != nil {
+				turning = b.And(turning, r.live)
+			}
 		}
 		table := g.ropeTable(in, dims)
-		at := b.Add(b.MulI(g.ropeRow(in, r.rows), dims), b.SubI(pairs, still))
+		at := b.MulI(g.ropeRow(in, r.rows), dims)
+		if still != 0 {
+			pairs = b.SubI(pairs, still)
+		}
+		at = b.Add(at, pairs)
 		return pair{b.Load(table, at, turning, 1).Named("cos"), b.Load(table, b.AddI(at, dims/2), turning, 0).Named("sin")}
 	})
 	return p.cos, p.sin

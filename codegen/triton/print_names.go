@@ -139,7 +139,7 @@ func (l *plan) describe(v *tile.Value) string {
 	switch op := v.Def; {
 	case v.DType == tile.Bool:
 		return "mask"
-	case op.Code == tile.Load || op.Code == tile.AtomicAdd:
+	case op.Code == tile.Load || op.Code == tile.AtomicAdd || op.Code == tile.Scalar:
 		return strings.TrimSuffix(op.Param.Name, "_ptr")
 	case op.Code == tile.Range:
 		return "offs_" + strings.ToLower(strings.TrimPrefix(l.dim(v.Shape[0]), "BLOCK_"))
@@ -184,8 +184,8 @@ func (l *plan) nameOf(v *tile.Value) string {
 func (l *plan) root(v *tile.Value) string {
 	for v.Def != nil && v.Name == "" && v.Def.Code != tile.Load && len(v.Def.Args) > 0 {
 		next := v.Def.Args[0]
-		if len(v.Def.Args) > 1 && isConst(next) {
-			next = v.Def.Args[1]
+		if len(v.Def.Args) > 1 && (isConst(next) || v.Def.Code == tile.Where) {
+			next = v.Def.Args[1] // of a choice what is chosen, not what it is chosen by
 		}
 		v = next
 	}

@@ -37,6 +37,7 @@ type schedule struct {
 	maskedRows    int  // rows of a tile under a mask at most; 0 for any
 	factorsApart  bool // whether exponentials that scale rows of tiles come from a program of their own
 	lastAxis      bool // whether only the last axis of a tile reduces
+	ropeApart     bool // whether the channels that a rope turns are taken out of a row, which takes less room
 }
 
 // scheduleFor chooses blocks for a target.
@@ -52,6 +53,7 @@ func scheduleFor(t targets.Target) schedule {
 		p.panelElements, p.blockElements = 8192, 2048
 		p.dotWidth, p.dotDepth, p.valueWidth, p.groupBlock = 64, 64, 64, 64
 		p.dotRows, p.groupRows = 32, 32
+		p.ropeApart = true
 		if kind == targets.CoreBuffers {
 			p.sumEachRound, p.wholeElements = true, 4096
 		}
@@ -61,6 +63,7 @@ func scheduleFor(t targets.Target) schedule {
 		p.dotN, p.dotK = max(p.dotN, n), max(p.dotK, n)
 		p.keyBlock, p.rankBlock = max(p.keyBlock, n), max(p.rankBlock, n)
 		p.valueWidth = max(p.valueWidth, 2*n) // a rope takes pairs of channels
+		p.ropeApart = false                   // those of one row are too few
 	}
 	if n, ok := t.Loads.MaxMasked.Get(); ok {
 		p.maskedRows, p.headRows, p.dotRows = n, min(p.headRows, n), min(p.dotRows, n)
