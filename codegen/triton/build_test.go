@@ -97,6 +97,19 @@ func TestEveryDegreeBuilds(t *testing.T) {
 	}
 }
 
+// TestSmallModelsBuild makes the kernels of the built-in small model, whose rows are shorter than vectors of some targets.
+func TestSmallModelsBuild(t *testing.T) {
+	for _, target := range targets.All() {
+		if target.Host.Executes {
+			continue
+		}
+		for _, tp := range []int{1, 4, 16} {
+			_, err := NewBuild(lowered(t, "deepseek-v4-nano", target, tp, ""), target)
+			require.NoError(t, err, "%s tp %d", target.Name, tp)
+		}
+	}
+}
+
 // fp4For is the policy that keeps experts in FP4 on a target.
 func fp4For(t targets.Target) targets.Policy {
 	if t.Dot.FP8.Is(targets.Native) {

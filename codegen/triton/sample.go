@@ -11,7 +11,7 @@ import (
 // argmaxSections search rows: an instance a block of columns, and a program behind them what the blocks have found.
 func (g *gen) argmaxSections(in *ir.Instr, sinks []sink) []*section {
 	v := g.columns(in.Args[0])
-	width := min(pow2(v), max(1, g.plan.rowElements/4))
+	width := min(g.lanes(v), max(g.plan.lanes, g.plan.rowElements/4))
 	blocks := (v + width - 1) / width
 	rows := g.rows(in.Args[0])
 	if g.arrived[in] {

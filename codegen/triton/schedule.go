@@ -55,7 +55,7 @@ func scheduleFor(t targets.Target) schedule {
 		p.dotRows, p.groupRows = 32, 32
 		p.ropeApart = true
 		if kind == targets.CoreBuffers {
-			p.sumEachRound, p.wholeElements = true, 4096
+			p.sumEachRound, p.wholeElements = true, 2048
 		}
 	}
 	if n, ok := t.Loads.MinLanes.Get(); ok {
