@@ -68,6 +68,24 @@ func TestEveryTargetBuilds(t *testing.T) {
 	}
 }
 
+// TestFP4StaysWhereNoPointersToBytesArrive builds with experts kept in FP4 for a target that takes no pointers to bytes and
+// wants long vectors: all is legal, on few ranks and on many.
+func TestFP4StaysWhereNoPointersToBytesArrive(t *testing.T) {
+	target, _ := targets.Find("p800")
+	for _, c := range []struct {
+		model string
+		tp    int
+	}{{"deepseek-v4-flash", 1}, {"deepseek-v4-flash", 8}, {"deepseek-v4-pro", 16}, {"deepseek-v4-pro", 64}, {"deepseek-v4-nano", 2}} {
+		t.Run(fmt.Sprintf("%s/tp%d", c.model, c.tp), func(t *testing.T) {
+			t.Parallel()
+			m := lowered(t, c.model, target, c.tp, targets.PolicyW4A16)
+			b, err := NewBuild(m, target)
+			require.NoError(t, err)
+			requireComplete(t, m, b)
+		})
+	}
+}
+
 // requireComplete holds that nothing is missing in a build: every kernel with programs of their own names, whose text
 // can be read back, whose parameters all have an origin, whose costs are known.
 func requireComplete(t *testing.T, m *ir.Module, b *Build) {

@@ -107,19 +107,14 @@ func (g *gen) scaleBlocks(v *ir.Value) (rows ir.Size, cols int) {
 	return rows, (g.columns(v) + e.Cols - 1) / e.Cols
 }
 
-// scaleWords is the pointer to a value's scales as words of four. Where those of a row are no whole words, it points to all
-// as one row.
+// scaleWords is the pointer to a value's scales as words of four.
 func (g *gen) scaleWords(v *ir.Value) *tile.Param {
 	rows, cols := g.scaleBlocks(v)
-	words := []string{g.extent(rows), Expression(ir.Const(cols / wordScales))}
 	if cols%wordScales != 0 {
-		all := g.fixed(rows, "the rows of scales") * cols
-		if all%wordScales != 0 {
-			g.fail("%s has %d scales, which are no whole words of %d, and %s takes no pointers to bytes", v.Ref(), all, wordScales, g.target.Name)
-		}
-		words = []string{Expression(ir.Const(all / wordScales))}
+		g.fail("the %d scales in a row of %s are no whole words of %d, and pointers to bytes do not arrive", cols, v.Ref(), wordScales)
 	}
-	return g.b.Pointer(g.scaleName(v), tile.I32, tile.In, scaleDoc+g.name(v)+", four in a word, the first in the lowest bits", words...)
+	doc := scaleDoc + g.name(v) + ", four in a word, the first in the lowest bits"
+	return g.b.Pointer(g.scaleName(v), tile.I32, tile.In, doc, g.extent(rows), Expression(ir.Const(cols/wordScales)))
 }
 
 // StoredAs is the format that a value has in memory. Sums over ranks that are not complete are kept unrounded.

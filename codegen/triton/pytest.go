@@ -389,9 +389,6 @@ func (t *launchTest) argument(q *tile.Param, buffers map[*ir.Value]string) *node
 		}
 		if b.Source == FromScales {
 			text, stored = buffers[b.Value]+".scales", tile.I8
-			if len(q.Shape) == 1 { // words lie across rows
-				text += ".flatten()"
-			}
 		}
 		if q.DType != stored { // several at a time
 			text += fmt.Sprintf(".view(%s)", torchTypes[q.DType])

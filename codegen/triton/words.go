@@ -47,7 +47,7 @@ func (g *gen) weighedWords(p product, x [wordCodes]*tile.Value, i *tile.Value, w
 	b, e := g.b, p.w.Type.Elem
 	n := p.k / wordCodes
 	wb := g.block(rows, live, p.region.width.Size, b.DivI(i, wordCodes), words, n)
-	word := b.Load(g.wordParam(p.w), g.offsets(wb, n), g.mask(wb), 0).Named("word")
+	word := g.word(p.w, wb, n)
 	var sum *tile.Value
 	for j := range wordCodes / 2 {
 		low, high := g.wordCodePair(word, j)
@@ -119,6 +119,11 @@ func (g *gen) words(v *ir.Value, each int, what string) *tile.Param {
 	return g.as32(v, name+"_words", fmt.Sprintf("%%s // %d", each), fmt.Sprintf("%s as %s, %d in a word", name, what, each))
 }
 
+// word reads a region of FP4 weights that counts words, n of them in a row.
+func (g *gen) word(w *ir.Value, at *region, n int) *tile.Value {
+	return g.b.Load(g.wordParam(w), g.offsets(at, n), g.mask(at), 0).Named("word")
+}
+
 // wordParam is the pointer to FP4 codes as words.
 func (g *gen) wordParam(v *ir.Value) *tile.Param {
 	return g.as32(v, g.name(v), "%s // 8", "fp4<1x32>, eight codes in a word, the first in the lowest bits")
@@ -135,7 +140,7 @@ func (g *gen) wordsDown(p product, k *tile.Value, depth int) *tile.Value {
 	rows := b.Col(b.Add(g.firstRow(p), b.Range(width)))
 	n := p.k / wordCodes
 	at := g.block(rows, live, width.Size, b.DivI(k, wordCodes), tile.D(depth/wordCodes), n)
-	word := b.Load(g.wordParam(p.w), g.offsets(at, n), g.mask(at), 0).Named("word")
+	word := g.word(p.w, at, n)
 	var codes *tile.Value
 	if g.subnormals() {
 		top := g.codeTops(word)
@@ -193,14 +198,13 @@ func (g *gen) weighedDoubled(p product, x *tile.Value, wb *region) *tile.Value {
 		first = b.DivI(first, wordCodes)
 	}
 	at := g.block(wb.rows, wb.live, wb.height.Size, first, tile.D(wb.width.Size/wordCodes), n)
-	word := b.Load(g.wordParam(p.w), g.offsets(at, n), g.mask(at), 0).Named("word")
-	codes := b.Reshape(g.doubled(word), wb.height, wb.width)
+	codes := b.Reshape(g.doubled(g.word(p.w, at, n)), wb.height, wb.width)
 	w := g.perBlock(codes, wb, p.w.Type.Elem.Cols, p.k, func(blocks *region) *tile.Value { return b.MulF(g.scale(p.w, blocks), 0.5) })
 	return b.Mul(w, x)
 }
 
-// scaleByWord reads the scales of a region that counts scale blocks by words of four. Few blocks of a row are a part of one
-// word, since they begin at a multiple of their number.
+// scaleByWord reads the scales of a region that counts scale blocks by words of four. A few blocks of a row lie in one word,
+// since they begin at a multiple of their number.
 func (g *gen) scaleByWord(v *ir.Value, blocks *region) *tile.Value {
 	b, n, count := g.b, g.columns(v)/v.Type.Elem.Cols, blocks.width
 	first := blocks.first
@@ -210,7 +214,7 @@ func (g *gen) scaleByWord(v *ir.Value, blocks *region) *tile.Value {
 	param := g.scaleWords(v)
 	shift := func(place *tile.Value) *tile.Value { return b.MulI(b.AndI(place, wordScales-1), 8) }
 	number := func(block *tile.Value) *tile.Value { return b.Add(first, block) }
-	if n%wordScales == 0 && count.Size <= wordScales {
+	if count.Size <= wordScales {
 		place := b.Add(b.MulI(blocks.rows, n/wordScales), b.DivI(first, wordScales))
 		word := b.Load(param, place, blocks.live, 0).Named("scales")
 		by := g.alongLast(func(block *tile.Value) *tile.Value { return shift(number(block)) }, blocks.height, count)
