@@ -85,15 +85,36 @@ func (g *gen) kept(source Source, name string, d tile.DType, doc string, shape [
 
 // scales is the pointer to a value's ue8m0 scales.
 func (g *gen) scales(v *ir.Value, access tile.Access) *tile.Param {
+	rows, cols := g.scaleBlocks(v)
+	return g.b.Pointer(g.scaleName(v), tile.I8, access, scaleDoc+g.name(v), g.extent(rows), Expression(ir.Const(cols)))
+}
+
+const scaleDoc = "ue8m0 exponents of "
+
+// scaleName is what the pointer to scales is called.
+func (g *gen) scaleName(v *ir.Value) string {
 	name := g.name(v) + "_scale"
 	g.bind(name, FromScales, v)
+	return name
+}
+
+// scaleBlocks is how many scale blocks a value has, down and across.
+func (g *gen) scaleBlocks(v *ir.Value) (rows ir.Size, cols int) {
 	e := v.Type.Elem
-	rows := g.extent(g.rows(v))
-	if e.Rows > 1 {
-		rows = g.extent(ceilDiv(g.rows(v), e.Rows))
+	if rows = g.rows(v); e.Rows > 1 {
+		rows = ceilDiv(rows, e.Rows)
 	}
-	cols := (g.columns(v) + e.Cols - 1) / e.Cols
-	return g.b.Pointer(name, tile.I8, access, "ue8m0 exponents of "+g.name(v), rows, Expression(ir.Const(cols)))
+	return rows, (g.columns(v) + e.Cols - 1) / e.Cols
+}
+
+// scaleWords is the pointer to a value's scales as words of four.
+func (g *gen) scaleWords(v *ir.Value) *tile.Param {
+	rows, cols := g.scaleBlocks(v)
+	if cols%wordScales != 0 {
+		g.fail("the %d scales in a row of %s are no whole words of %d, and pointers to bytes do not arrive", cols, v.Ref(), wordScales)
+	}
+	doc := scaleDoc + g.name(v) + ", four in a word, the first in the lowest bits"
+	return g.b.Pointer(g.scaleName(v), tile.I32, tile.In, doc, g.extent(rows), Expression(ir.Const(cols/wordScales)))
 }
 
 // StoredAs is the format that a value has in memory. Sums over ranks that are not complete are kept unrounded.
@@ -231,6 +252,9 @@ func (g *gen) blocks(r *region, block, columns int) *region {
 
 // scale reads the scales of a region that counts scale blocks of a value.
 func (g *gen) scale(v *ir.Value, blocks *region) *tile.Value {
+	if !g.bytesArrive() {
+		return g.scaleByWord(v, blocks)
+	}
 	n := g.columns(v) / v.Type.Elem.Cols
 	return g.exponent(g.b.Load(g.scales(v, tile.In), g.offsets(blocks, n), g.mask(blocks), 0))
 }

@@ -116,6 +116,8 @@ func (l *plan) operator(op *tile.Op) *node {
 	switch {
 	case op.Code == tile.And || op.Code == tile.Or || op.Code == tile.Xor:
 		x, y = l.mask(op.Args[0], x), l.mask(op.Args[1], y)
+	case op.Code == tile.Shl || op.Code == tile.Shr:
+		x = l.mask(op.Args[0], x)
 	case o.prec == precSum && y.kind == atom && y.prec == precUnary:
 		y = newAtom(y.text[1:])
 		o.text = map[string]string{"+": "-", "-": "+"}[o.text]

@@ -227,6 +227,9 @@ func (g *gen) weighed(p product, x *tile.Value, xb, wb *region, first *tile.Valu
 	if !e.IsQuantised() {
 		return b.Mul(g.load(p.w, wb), x)
 	}
+	if e.DType == ir.FP4 && !g.bytesArrive() {
+		return g.weighedDoubled(p, x, wb)
+	}
 	scales := func(blocks *region) *tile.Value { return g.scale(p.w, blocks) }
 	if e.Rows > 1 && e.Rows%wb.height.Size == 0 && g.aligned(p, wb.height.Size) {
 		// All rows share their scales: they go into x.
@@ -373,7 +376,7 @@ func (g *gen) dotFP8(p product, acc *tile.Value, xb *region, k, cols *tile.Value
 // weightsDown are weights with the summed columns downwards, as a dot's second operand takes them, in bf16: every
 // number format of weights widens to it exactly.
 func (g *gen) weightsDown(p product, k, cols *tile.Value, depth int) *tile.Value {
-	if g.wordsFit(p, depth) {
+	if g.wordsFit(p, depth) || p.w.Type.Elem.DType == ir.FP4 && !g.bytesArrive() {
 		return g.wordsDown(p, k, depth)
 	}
 	b, e := g.b, p.w.Type.Elem

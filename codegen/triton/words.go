@@ -13,9 +13,19 @@ import (
 // normal numbers. Codes four apart go through them together, as the two halves of a word, and are parted at the end. The
 // factor goes into the activations and the scales, so a weight costs four operations, of which one is the product.
 // Machines that flush such numbers to zero, or may, take the slower way.
+//
+// That way reads bytes. Where pointers to them do not arrive it reads words as well, and what it makes of a code is never
+// below the normal numbers: a magnitude is looked up in one constant, doubled, since the doubled ones are whole. Scales then
+// come by words too.
 
-// wordCodes is how many codes a word has.
-const wordCodes = 8
+// wordCodes is how many codes a word has, wordScales how many scales.
+const (
+	wordCodes  = 8
+	wordScales = 4
+)
+
+// doubledMagnitudes are the magnitudes of e2m1, doubled, as digits: that of code 0 in the highest bits.
+const doubledMagnitudes = 0x0123468c
 
 // The factor 2^126 is shared out so that neither activations (below 2^27) nor scales (to 2^101) overflow.
 const (
@@ -37,7 +47,7 @@ func (g *gen) weighedWords(p product, x [wordCodes]*tile.Value, i *tile.Value, w
 	b, e := g.b, p.w.Type.Elem
 	n := p.k / wordCodes
 	wb := g.block(rows, live, p.region.width.Size, b.DivI(i, wordCodes), words, n)
-	word := b.Load(g.wordParam(p.w), g.offsets(wb, n), g.mask(wb), 0).Named("word")
+	word := g.word(p.w, wb, n)
 	var sum *tile.Value
 	for j := range wordCodes / 2 {
 		low, high := g.wordCodePair(word, j)
@@ -109,6 +119,11 @@ func (g *gen) words(v *ir.Value, each int, what string) *tile.Param {
 	return g.as32(v, name+"_words", fmt.Sprintf("%%s // %d", each), fmt.Sprintf("%s as %s, %d in a word", name, what, each))
 }
 
+// word reads a region of FP4 weights that counts words, n of them in a row.
+func (g *gen) word(w *ir.Value, at *region, n int) *tile.Value {
+	return g.b.Load(g.wordParam(w), g.offsets(at, n), g.mask(at), 0).Named("word")
+}
+
 // wordParam is the pointer to FP4 codes as words.
 func (g *gen) wordParam(v *ir.Value) *tile.Param {
 	return g.as32(v, g.name(v), "%s // 8", "fp4<1x32>, eight codes in a word, the first in the lowest bits")
@@ -125,19 +140,102 @@ func (g *gen) wordsDown(p product, k *tile.Value, depth int) *tile.Value {
 	rows := b.Col(b.Add(g.firstRow(p), b.Range(width)))
 	n := p.k / wordCodes
 	at := g.block(rows, live, width.Size, b.DivI(k, wordCodes), tile.D(depth/wordCodes), n)
-	word := b.Load(g.wordParam(p.w), g.offsets(at, n), g.mask(at), 0).Named("word")
-	shift := b.Sub(b.Int(28), b.MulI(b.Range(tile.D(wordCodes)), 4))
-	top := b.Binary(tile.Shl, b.Expand(word, 2), b.Row(b.Row(shift))).Named("top")
-	bits := b.Or(b.AndI(top, -1<<31), b.AndI(b.Shr(top, 6), 7<<22))
-	codes := b.MulF(b.Bitcast(b.Reshape(bits, width, tile.D(depth)), tile.F32), 0x1p126)
+	word := g.word(p.w, at, n)
+	var codes *tile.Value
+	if g.subnormals() {
+		top := g.codeTops(word)
+		bits := b.Or(b.AndI(top, -1<<31), b.AndI(b.Shr(top, 6), 7<<22))
+		codes = b.MulF(b.Bitcast(b.Reshape(bits, width, tile.D(depth)), tile.F32), 0x1p126)
+	} else {
+		codes = b.MulF(b.Reshape(g.doubled(word), width, tile.D(depth)), 0.5)
+	}
 	block := g.block(rows, live, width.Size, k, tile.D(depth), p.k)
 	w := g.perBlock(codes, block, e.Cols, p.k, func(blocks *region) *tile.Value { return g.scale(p.w, blocks) })
 	return b.Transpose(b.Cast(w, tile.BF16), 1, 0)
 }
 
-// wordsFit reports whether a block of weights can be read so.
+// codeTops are the codes of words, each at the top of a lane of its own.
+func (g *gen) codeTops(word *tile.Value) *tile.Value {
+	b := g.b
+	shift := g.alongLast(func(code *tile.Value) *tile.Value { return b.Sub(b.Int(28), b.MulI(code, 4)) },
+		tile.D(1), word.Shape[1], tile.D(wordCodes))
+	return b.Binary(tile.Shl, b.Expand(word, 2), shift).Named("top")
+}
+
+// alongLast is what f makes of the numbers from 0 on that count along the last axis of a tile. It is the same along the other
+// axes, and one row unless vectors must be longer.
+func (g *gen) alongLast(f func(*tile.Value) *tile.Value, shape ...tile.Dim) *tile.Value {
+	b, last := g.b, shape[len(shape)-1]
+	if last.Size >= g.plan.lanes {
+		v := f(b.Range(last))
+		for range len(shape) - 1 {
+			v = b.Row(v)
+		}
+		return v
+	}
+	n := 1
+	for _, d := range shape {
+		n *= d.Size
+	}
+	return b.Reshape(f(b.AndI(b.Range(tile.D(n)), last.Size-1)), shape...)
+}
+
+// doubled are the codes of words as twice what they stand for, by a table. Each step makes one tile of the one before, so
+// that few of them are needed at a time.
+func (g *gen) doubled(word *tile.Value) *tile.Value {
+	b := g.b
+	top := g.codeTops(b.Binary(tile.Xor, word, b.Int(0x77777777))) // a magnitude becomes how many digits stand behind its own
+	digits := b.AndI(b.Shr(top, 26), 7<<2)
+	magnitude := b.Cast(b.AndI(b.Binary(tile.Shr, b.Int(doubledMagnitudes), digits), 15), tile.F32).Named("magnitude")
+	return b.Bitcast(b.Or(b.Bitcast(magnitude, tile.I32), b.AndI(top, -1<<31)), tile.F32)
+}
+
+// weighedDoubled multiplies a row of x with each of a block of rows of FP4 weights that are read by words.
+func (g *gen) weighedDoubled(p product, x *tile.Value, wb *region) *tile.Value {
+	b, n := g.b, p.k/wordCodes
+	first := wb.first
+	if first != nil {
+		first = b.DivI(first, wordCodes)
+	}
+	at := g.block(wb.rows, wb.live, wb.height.Size, first, tile.D(wb.width.Size/wordCodes), n)
+	codes := b.Reshape(g.doubled(g.word(p.w, at, n)), wb.height, wb.width)
+	w := g.perBlock(codes, wb, p.w.Type.Elem.Cols, p.k, func(blocks *region) *tile.Value { return b.MulF(g.scale(p.w, blocks), 0.5) })
+	return b.Mul(w, x)
+}
+
+// scaleByWord reads the scales of a region that counts scale blocks by words of four. A few blocks of a row lie in one word,
+// since they begin at a multiple of their number.
+func (g *gen) scaleByWord(v *ir.Value, blocks *region) *tile.Value {
+	b, n, count := g.b, g.columns(v)/v.Type.Elem.Cols, blocks.width
+	first := blocks.first
+	if first == nil {
+		first = b.Int(0)
+	}
+	param := g.scaleWords(v)
+	shift := func(place *tile.Value) *tile.Value { return b.MulI(b.AndI(place, wordScales-1), 8) }
+	number := func(block *tile.Value) *tile.Value { return b.Add(first, block) }
+	if count.Size <= wordScales {
+		place := b.Add(b.MulI(blocks.rows, n/wordScales), b.DivI(first, wordScales))
+		word := b.Load(param, place, blocks.live, 0).Named("scales")
+		by := g.alongLast(func(block *tile.Value) *tile.Value { return shift(number(block)) }, blocks.height, count)
+		return g.exponent(b.Binary(tile.Shr, word, by))
+	}
+	place := b.Add(b.MulI(blocks.rows, n), g.alongLast(number, blocks.height, count))
+	word := b.Load(param, b.DivI(place, wordScales), g.mask(blocks), 0).Named("scales")
+	return g.exponent(b.Binary(tile.Shr, word, shift(place)))
+}
+
+// wordsFit reports whether a block of weights can be read by words that are taken apart as a whole.
 func (g *gen) wordsFit(p product, depth int) bool {
 	e := p.w.Type.Elem
-	use, ok := g.target.Ops.Subnormals.Get()
-	return e.DType == ir.FP4 && ok && use == targets.Works && e.Cols%wordCodes == 0 && depth%e.Cols == 0 && p.k%depth == 0
+	return e.DType == ir.FP4 && g.subnormals() && e.Cols%wordCodes == 0 && depth%e.Cols == 0 && p.k%depth == 0
 }
+
+// subnormals reports whether float32 numbers below the normal ones are operands like others.
+func (g *gen) subnormals() bool {
+	use, ok := g.target.Ops.Subnormals.Get()
+	return ok && use == targets.Works
+}
+
+// bytesArrive reports whether programs can be given pointers to bytes.
+func (g *gen) bytesArrive() bool { return !g.target.Launch.BytePointers.Is(false) }

@@ -37,6 +37,7 @@ var edgeModules = []edges{
 	{"bw1000", "bw1000", "", 2, 0, false},
 	{"s5000", "s5000", "", 2, 0, false},
 	{"masked lanes hold garbage", "p800", "", 2, 0, false},
+	{"no pointers to bytes", "p800", targets.PolicyW4A16, 2, 0, false},
 }
 
 // TestEdgeCases checks every kernel of the small model on the edges of what it may meet.

@@ -22,7 +22,8 @@ type fault struct {
 	scoring   string // of entries that are chosen, see scorings; "" for what the variation has
 	program   int    // which of the kernel's
 	policy    targets.Policy
-	text      bool // look for it with Triton's interpreter too
+	target    string // "" for the one in planters
+	text      bool   // look for it with Triton's interpreter too
 	plant     func(e *edit)
 }
 
@@ -34,14 +35,12 @@ var faultsOf = map[string][]fault{"attention": attentionFaults, "choice": choice
 	"products": productFaults, "dispatch": dispatchFaults, "routing": routingFaults, "vectors": vectorFaults, "state": stateFaults, "streams": streamFaults,
 	"launch": launchFaults, "tokens": sampleFaults}
 
+// planters are the targets that faults are planted for, by policy.
+var planters = map[targets.Policy]string{targets.PolicyFP8: "h200", targets.PolicyW4A16: "ascend-910b-32g", targets.PolicyBF16: "p800"}
+
 // TestPlantedFaultsAreFound plants one mistake after the other in programs that pass, and holds that each is found.
 func TestPlantedFaultsAreFound(t *testing.T) {
-	modules := map[targets.Policy]*planted{}
-	for policy, name := range map[targets.Policy]string{
-		targets.PolicyFP8: "h200", targets.PolicyW4A16: "ascend-910b-32g", targets.PolicyBF16: "p800"} {
-		m, target := lowered(t, "deepseek-v4-nano", name, 2, policy)
-		modules[policy] = &planted{m: m, target: target}
-	}
+	modules := map[build]*planted{}
 	count := 0
 	for name, list := range faultsOf {
 		count += len(list)
@@ -50,7 +49,15 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 				if f.policy == "" {
 					f.policy = targets.PolicyFP8
 				}
-				t.Run(strings.ReplaceAll(f.planted, " ", "_"), func(t *testing.T) { modules[f.policy].look(t, f) })
+				if f.target == "" {
+					f.target = planters[f.policy]
+				}
+				b := build{f.target, f.policy, 2}
+				if modules[b] == nil {
+					m, target := lowered(t, "deepseek-v4-nano", b.target, b.tp, b.policy)
+					modules[b] = &planted{m: m, target: target}
+				}
+				t.Run(strings.ReplaceAll(f.planted, " ", "_"), func(t *testing.T) { modules[b].look(t, f) })
 			}
 		})
 	}

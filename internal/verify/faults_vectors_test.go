@@ -10,8 +10,8 @@ import (
 	"flagc/targets"
 )
 
-// vectorFaults are mistakes in what only machines get that want long vectors, few masked rows, sums along rows alone
-// and no exponentials in the program that scales by them.
+// vectorFaults are mistakes in what only machines get that want long vectors, few masked rows, sums along rows alone,
+// no exponentials in the program that scales by them, and no pointers to bytes.
 var vectorFaults = []fault{
 	{planted: "blocks are not brought to the last maximum", kernel: "sparse_attention.1.decode", policy: targets.PolicyBF16, program: 2, text: true, plant: func(e *edit) {
 		scaled := e.user(e.code(tile.Dot, 0).Results[0], tile.Mul)
@@ -41,7 +41,29 @@ var vectorFaults = []fault{
 		loop := e.loop("slot")
 		loop.Args[1] = loop.Args[0]
 	}},
+	{planted: "weights have the scale of the next byte of the word", kernel: "experts_w1_w3.decode", policy: targets.PolicyW4A16, target: "p800", text: true, plant: func(e *edit) {
+		e.operand(e.scaleShift("w1_scale"), 1, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Xor, x, p.int(8)) })
+	}},
+	{planted: "all scales are the first of their word", kernel: "experts_w2.prefill", policy: targets.PolicyW4A16, target: "p800", plant: func(e *edit) {
+		e.operand(e.scaleShift("w2_scale"), 1, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.And, x, p.int(0)) })
+	}},
+	{planted: "scales lose the highest bit of their byte", kernel: "experts_w1_w3.decode", policy: targets.PolicyW4A16, target: "p800", variation: Large, plant: func(e *edit) {
+		e.user(e.scaleShift("w3_scale").Results[0], tile.And).Args[1].Def.Int = 127
+	}},
+	{planted: "the sign of e2m1 is lost", kernel: "experts_w1_w3.decode", policy: targets.PolicyW4A16, target: "p800", text: true, plant: func(e *edit) {
+		e.constant(-1<<31, true).Int = 0
+	}},
+	{planted: "the codes of a word are taken in reverse", kernel: "experts_w1_w3.prefill", policy: targets.PolicyW4A16, target: "p800", plant: func(e *edit) {
+		shift := e.user(e.user(e.load("w3").Results[0], tile.Xor).Results[0], tile.Expand)
+		e.operand(e.user(shift.Results[0], tile.Shl), 1, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Xor, x, p.int(28)) })
+	}},
+	{planted: "magnitude 6 is read as 5", kernel: "experts_w1_w3.decode", policy: targets.PolicyW4A16, target: "p800", plant: func(e *edit) {
+		e.constant(0x0123468c, true).Int -= 2
+	}},
 }
+
+// scaleShift moves the byte of a scale to the bottom of its word.
+func (e *edit) scaleShift(param string) *tile.Op { return e.user(e.load(param).Results[0], tile.Shr) }
 
 // TestBlocksThatOverlap checks a product whose columns are no whole number of blocks where the last block begins early.
 func TestBlocksThatOverlap(t *testing.T) {
