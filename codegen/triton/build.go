@@ -1,6 +1,7 @@
 package triton
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,13 +34,23 @@ func NewBuild(m *ir.Module, t targets.Target) (*Build, error) {
 	names := newNames()
 	var broken failures
 	for _, f := range m.Kernels {
-		k, err := Lower(m, f, t)
-		if err != nil {
+		k, violations, err := Fit(m, f, t, *m.Memory)
+		var malformed *MalformedError
+		switch {
+		case errors.As(err, &malformed):
+			broken.malformed(m, f, malformed.Program, malformed.Reason)
+		case err != nil:
 			broken.missing(m, f, err)
 			continue
 		}
-		for i, p := range k.Programs {
-			k.Programs[i] = b.program(m, k, p, names, &broken)
+		called := map[string]string{}
+		for _, p := range k.Programs {
+			called[p.Name] = names.unique(p.Name)
+			p.Name = called[p.Name]
+		}
+		for _, v := range violations {
+			v.Kernel = called[v.Kernel]
+			b.take(v, f, &broken)
 		}
 		b.Kernels = append(b.Kernels, k)
 	}
@@ -53,48 +64,47 @@ func NewBuild(m *ir.Module, t targets.Target) (*Build, error) {
 	return b, broken.err(t)
 }
 
-// program finishes one program of a kernel and keeps what is said of it.
-func (b *Build) program(m *ir.Module, k *Lowered, p *tile.Program, names *names, broken *failures) *tile.Program {
-	p.Name = names.unique(p.Name)
-	legal, violations, err := k.finish(p, b.Target, *m.Memory)
-	if err != nil {
-		broken.malformed(m, k.Func, p, err)
-		return p
+// take keeps what is said of a kernel's program.
+func (b *Build) take(v Violation, f *ir.Func, broken *failures) {
+	if v.Warning {
+		b.Warnings = append(b.Warnings, v)
+		return
 	}
-	for _, v := range violations {
-		if v.Warning {
-			b.Warnings = append(b.Warnings, v)
-			continue
-		}
-		b.Broken = append(b.Broken, v)
-		broken.illegal(m, k.Func, v)
-	}
-	return legal
+	b.Broken = append(b.Broken, v)
+	broken.illegal(b.mod, f, v)
 }
 
-// Finish makes of the programs of a kernel what a build has: priced, simplified, and rewritten for the target. It
-// returns the rules of the target that they break. plan says how large sizes grow.
-func (k *Lowered) Finish(t targets.Target, plan ir.Memory) ([]Violation, error) {
+// MalformedError is a program that the generator has made wrongly.
+type MalformedError struct {
+	Program *tile.Program
+	Reason  error
+}
+
+// Error names the program.
+func (e *MalformedError) Error() string {
+	return fmt.Sprintf("kernel %s is not well formed: %v", e.Program.Name, e.Reason)
+}
+
+// Unwrap is what the verifier said.
+func (e *MalformedError) Unwrap() error { return e.Reason }
+
+// finish makes of the programs of a kernel what a build has and returns the rules of the target that they break.
+func (k *Lowered) finish(t targets.Target, plan ir.Memory) ([]Violation, error) {
 	var all []Violation
 	for i, p := range k.Programs {
-		legal, violations, err := k.finish(p, t, plan)
-		if err != nil {
-			return nil, fmt.Errorf("kernel %s is not well formed: %w", p.Name, err)
+		k.price(p)
+		tile.Simplify(p)
+		if err := tile.Verify(p); err != nil {
+			return all, &MalformedError{p, err}
+		}
+		legal, violations := Legalize(p, t, k.Largest(plan))
+		if err := tile.Verify(legal); err != nil {
+			return all, &MalformedError{legal, err}
 		}
 		k.Programs[i] = legal
 		all = append(all, violations...)
 	}
 	return all, nil
-}
-
-func (k *Lowered) finish(p *tile.Program, t targets.Target, plan ir.Memory) (*tile.Program, []Violation, error) {
-	k.price(p)
-	tile.Simplify(p)
-	if err := tile.Verify(p); err != nil {
-		return nil, nil, err
-	}
-	legal, violations := Legalize(p, t, k.Largest(plan))
-	return legal, violations, tile.Verify(legal)
 }
 
 // OnChip estimates the bytes of a program's tiles in the memory that bounds them on the target, as the rule on-chip

@@ -57,7 +57,7 @@ var rules = []struct {
 	{"dot-type", (*checker).dotTypes},
 	{"dot-tile", (*checker).dotTiles},
 	{ruleOnChip, (*checker).onChip},
-	{"cube", (*checker).cube},
+	{ruleCube, (*checker).cube},
 	{"grid", (*checker).grid},
 	{"index-width", (*checker).indexWidth},
 	{"index-range", (*checker).indexRange},

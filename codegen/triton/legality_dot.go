@@ -50,8 +50,11 @@ func (c *checker) dotTiles() {
 	}, tile.Dot)
 }
 
-// ruleOnChip is the name of the rule that bounds tiles.
-const ruleOnChip = "on-chip"
+// The names of the rules that bound tiles.
+const (
+	ruleOnChip = "on-chip"
+	ruleCube   = "cube"
+)
 
 // portableOnChip is the least memory that a program has on any target whose amount is known.
 const portableOnChip = 64 * targets.KiB

@@ -12,6 +12,7 @@ package triton
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"flagc/ir"
@@ -61,8 +62,46 @@ func (b Binding) Least() []ir.Size {
 	return b.Shape
 }
 
+// smallest is how often blocks are halved before a kernel is found to have no room.
+const smallest = 4
+
+// Fit makes the programs of a kernel as a build has them: lowered, priced, simplified, and rewritten for the target; where
+// tiles do not fit there, of smaller blocks. It returns the rules of the target that they break nevertheless. plan says
+// how large sizes grow. A program that is not well formed is a *MalformedError.
+func Fit(m *ir.Module, f *ir.Func, t targets.Target, plan ir.Memory) (*Lowered, []Violation, error) {
+	blocks := scheduleFor(t)
+	k, violations, err := finished(m, f, t, blocks, plan)
+	for range smallest {
+		if err != nil || !slices.ContainsFunc(violations, isTooLarge) {
+			break
+		}
+		blocks = blocks.smaller()
+		less, broken, failure := finished(m, f, t, blocks, plan)
+		if failure != nil {
+			break // of such small blocks this kernel cannot be made
+		}
+		k, violations = less, broken
+	}
+	return k, violations, err
+}
+
+func finished(m *ir.Module, f *ir.Func, t targets.Target, blocks schedule, plan ir.Memory) (*Lowered, []Violation, error) {
+	k, err := lower(m, f, t, blocks)
+	if err != nil {
+		return nil, nil, err
+	}
+	violations, err := k.finish(t, plan)
+	return k, violations, err
+}
+
+func isTooLarge(v Violation) bool { return !v.Warning && (v.Rule == ruleOnChip || v.Rule == ruleCube) }
+
 // Lower makes the programs of a kernel of m for a target. An op or a combination that no rule covers is an error.
-func Lower(m *ir.Module, k *ir.Func, t targets.Target) (kernel *Lowered, err error) {
+func Lower(m *ir.Module, k *ir.Func, t targets.Target) (*Lowered, error) {
+	return lower(m, k, t, scheduleFor(t))
+}
+
+func lower(m *ir.Module, k *ir.Func, t targets.Target, blocks schedule) (kernel *Lowered, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			if missing, ok := r.(unsupported); ok {
@@ -72,7 +111,7 @@ func Lower(m *ir.Module, k *ir.Func, t targets.Target) (kernel *Lowered, err err
 			panic(r)
 		}
 	}()
-	g := &gen{mod: m, fn: k, target: t, plan: scheduleFor(t), bound: k.Mode.Bound(),
+	g := &gen{mod: m, fn: k, target: t, plan: blocks, bound: k.Mode.Bound(),
 		kernel: &Lowered{Func: k, Bindings: map[string]Binding{}}, ropes: map[string]string{},
 		stored: map[*ir.Value]bool{}, here: map[*ir.Value]*tile.Value{},
 		arrived: map[*ir.Instr]bool{}, sums: map[*ir.Instr]bool{}, factors: map[*ir.Instr]bool{}, stage: map[*ir.Instr]int{},

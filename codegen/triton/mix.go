@@ -13,8 +13,7 @@ import (
 
 // mixesBlocks reports whether the product is taken so.
 func (g *gen) mixesBlocks(in *ir.Instr) bool {
-	_, d, _ := g.mixSizes(in)
-	return g.fn.Mode == ir.Prefill && in.Args[0].Type.Elem == ir.Plain(ir.BF16) && g.masksRows() && pow2Divisor(d, 128) >= g.plan.dotK
+	return g.fn.Mode == ir.Prefill && in.Args[0].Type.Elem == ir.Plain(ir.BF16) && g.masksRows() && g.mixStep(in) >= g.plan.dotK
 }
 
 // streamSections are those of what hyper-connections yield.
@@ -28,7 +27,7 @@ func (g *gen) streamSections(in *ir.Instr, sinks []sink) []*section {
 // mixStep is how many columns of a stream are multiplied at once.
 func (g *gen) mixStep(in *ir.Instr) int {
 	_, d, _ := g.mixSizes(in)
-	return pow2Divisor(d, 128)
+	return pow2Divisor(d, g.plan.mixDepth)
 }
 
 // mixBlockParts is over how many instances the columns of a block of tokens are spread.

@@ -15,9 +15,11 @@ type schedule struct {
 	mixElements   int // elements of the mixing matrix that a program multiplies at once
 	mixParts      int // programs that share the product with it for a single token
 	mixBlockParts int // programs that share it for a block of tokens at most
+	mixDepth      int // columns of a stream that are multiplied at once for a block of tokens
 	instances     int // programs that keep the machine busy
 	dotM, dotN    int // the smallest dot
 	dotK          int
+	leastK        int // what dotK can shrink to
 	panelElements int // elements of a dot's larger operand
 	blockElements int // of its result
 	dotRows       int // rows of a block of a matrix product
@@ -46,6 +48,7 @@ func scheduleFor(t targets.Target) schedule {
 	p := schedule{rowElements: 8192, gemvElements: 16384, gemvWidth: 4, gemvLeast: 2, instances: 256, mixElements: 4096, mixParts: 32, dotM: max(m, 16), dotN: max(n, 16), dotK: max(k, 32), panelElements: 16384, blockElements: 16384, dotRows: 64,
 		dotWidth: 128, dotDepth: 128, keyBlock: 64, rankBlock: 16, groupBlock: 16, valueWidth: 128, warps: 4}
 	p.groupRows, p.groupBlocks, p.mixBlockParts = 64, 128, 8
+	p.leastK, p.mixDepth = max(k, 16), 128
 	p.lanes, p.headRows, p.wholeElements = 1, 64, math.MaxInt
 	if kind, ok := t.OnChip.Kind.Get(); ok && kind != targets.Shared {
 		// Every tile lives in the buffer, most of them twice.
@@ -60,7 +63,7 @@ func scheduleFor(t targets.Target) schedule {
 	}
 	if n, ok := t.Loads.MinLanes.Get(); ok {
 		p.lanes, p.gemvWidth, p.gemvLeast = n, max(p.gemvWidth, n), max(p.gemvLeast, n)
-		p.dotN, p.dotK = max(p.dotN, n), max(p.dotK, n)
+		p.dotN, p.dotK, p.leastK = max(p.dotN, n), max(p.dotK, n), max(p.leastK, n)
 		p.keyBlock, p.rankBlock = max(p.keyBlock, n), max(p.rankBlock, n)
 		p.valueWidth = max(p.valueWidth, 2*n) // a rope takes pairs of channels
 		p.ropeApart = false                   // those of one row are too few
@@ -70,5 +73,25 @@ func scheduleFor(t targets.Target) schedule {
 	}
 	p.factorsApart = t.Ops.BroadcastExp.Is(targets.Forbidden)
 	p.lastAxis = t.Reductions.LastAxis.Is(true)
+	return p
+}
+
+// smaller has blocks of half the size, as far as vectors and dots can be smaller: for models whose rows are longer than
+// those that the blocks are chosen for.
+func (p schedule) smaller() schedule {
+	halve := func(least int, sizes ...*int) {
+		for _, size := range sizes {
+			*size = max(*size/2, min(*size, least))
+		}
+	}
+	halve(p.dotM, &p.dotRows, &p.groupRows, &p.headRows)
+	halve(p.dotN, &p.dotWidth)
+	halve(p.leastK, &p.dotK)
+	halve(p.dotK, &p.dotDepth, &p.mixDepth)
+	halve(max(p.lanes, p.dotN), &p.keyBlock)
+	halve(max(2*p.lanes, p.dotN), &p.valueWidth)
+	halve(p.lanes, &p.mixElements, &p.rowElements, &p.gemvElements)
+	halve(p.dotM*p.dotN, &p.panelElements, &p.blockElements)
+	p.wholeElements = min(p.wholeElements/2, 8192)
 	return p
 }

@@ -113,8 +113,8 @@ const float32Steps = 2e-5
 
 // A number may be off where it is not the same: by places units in the last place of its grid, one where its own rounding
 // fell on the other side of a tie, two where one on the way did, since a unit at the bottom of a binade is two at the top
-// of another; or by flipped of its row's root mean square, where sums and rotations of rounded numbers cancel and a unit
-// of a large term is many of a small result.
+// of another; or by flipped of its row's root mean square, where sums of rounded numbers cancel and a unit of a large term
+// is many of a small result.
 const (
 	places  = 2
 	flipped = 1.0 / 128
@@ -133,7 +133,7 @@ func flip(v *ir.Value) float64 {
 		return 4 * probability
 	case roles.Gated:
 		return gated
-	case roles.OfTwo:
+	case roles.OfTerms:
 		return 4 * flipped // of a term, which few times exceeds four times the root mean square
 	}
 	return flipped

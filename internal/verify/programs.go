@@ -13,10 +13,6 @@ var Bounds = ir.Memory{Batch: passes.DefaultBatch, Context: passes.DefaultContex
 // Programs are those of a kernel as a build has them: lowered, simplified, and rewritten as the target needs. What the
 // target refuses nevertheless is returned apart; it can be interpreted all the same.
 func Programs(m *ir.Module, f *ir.Func, t targets.Target, plan ir.Memory) (*triton.Lowered, []triton.Violation, error) {
-	k, err := triton.Lower(m, f, t)
-	if err != nil {
-		return nil, nil, err
-	}
-	all, err := k.Finish(t, plan)
+	k, all, err := triton.Fit(m, f, t, plan)
 	return k, triton.Errors(all), err
 }

@@ -3,6 +3,8 @@
 package roles
 
 import (
+	"slices"
+
 	"flagc/ir"
 	"flagc/ir/ops"
 )
@@ -173,6 +175,8 @@ func Digits(v *ir.Value) int {
 		v = v.Def.Args[0]
 	}
 	switch {
+	case v.Def != nil && v.Def.Op.Stores: // a state holds what is put into it
+		return min(Digits(v.Def.Args[0]), Digits(v.Def.Args[1]))
 	case v.Def != nil && v.Def.Op == ops.FP4QuantSim:
 		return 2
 	case v.Def != nil && v.Def.Op == ops.ActQuantSim, v.Type.Elem.IsQuantised():
@@ -185,10 +189,10 @@ func Digits(v *ir.Value) int {
 type Flip int
 
 const (
-	Cancelling Flip = iota // a unit of a large term, where sums and rotations cancel
+	Cancelling Flip = iota // a unit of a large term, where sums cancel
 	Attended               // a probability of a row of attention
 	Gated                  // a gate
-	OfTwo                  // a unit of one of two terms
+	OfTerms                // a unit of one of a few terms, of a rotation too
 )
 
 // FlipOf is what moves a value most.
@@ -198,8 +202,8 @@ func FlipOf(v *ir.Value) Flip {
 		return Attended
 	case v.Def != nil && v.Def.Op == ops.SwiGLU:
 		return Gated
-	case v.Def != nil && v.Def.Op == ops.Add:
-		return OfTwo
+	case v.Def != nil && slices.Contains([]*ir.Op{ops.Add, ops.HCPost, ops.Rope}, v.Def.Op):
+		return OfTerms
 	}
 	return Cancelling
 }

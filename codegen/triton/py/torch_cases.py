@@ -231,7 +231,7 @@ PLACES = 2
 FLOAT32 = 2e-5
 # By how much of its row's root mean square a value may be off that is the small difference of large rounded terms.
 FLIPPED = 1 / 128
-# The same of a sum of two rounded terms, of which few exceed four times the root mean square.
+# The same of a sum of a few rounded terms, few of which exceed four times the root mean square.
 TERM = 4 * FLIPPED
 # A row of attention moves by this part of its norm when one probability is rounded to the other neighbour.
 PROBABILITY = 1 / 256
