@@ -54,13 +54,14 @@ const noiseFactor = 2
 // and holds logits and tokens against what the official code computes.
 func TestGoldenRunsOnTilePrograms(t *testing.T) {
 	builds := []build{{"b200", targets.PolicyNative, 1}, {"b200", targets.PolicyNative, 2},
-		{"ascend-910b-64g", targets.PolicyBF16, 1}, {"ascend-910b-64g", targets.PolicyBF16, 2}}
+		{"ascend-910b-64g", targets.PolicyBF16, 1}, {"ascend-910b-64g", targets.PolicyBF16, 2},
+		{"p800", targets.PolicyW4A16, 2}, {"h100", targets.PolicyW4A8, 4}, {"c500", targets.PolicyW4A16, 4}}
 	for _, name := range goldens.Names {
 		for _, b := range builds {
-			t.Run(fmt.Sprintf("%s/%s/tp%d", name, b.policy, b.tp), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/%s/%s/tp%d", name, b.target, b.policy, b.tp), func(t *testing.T) {
 				g := goldens.Open(t, name)
 				want := g
-				if b.policy == targets.PolicyBF16 {
+				if b.policy == targets.PolicyBF16 || b.policy == targets.PolicyW4A16 {
 					want = g.BF16(t)
 				}
 				m := g.Module(t, nil)
