@@ -121,3 +121,16 @@ func anonymous(b *testing.B) float64 {
 	}
 	return 0
 }
+
+// BenchmarkPlanPro plans a conversion of Pro for 16 ranks: the time that a person waits before anything is touched.
+func BenchmarkPlanPro(b *testing.B) {
+	config, _ := deepseekv4.Config("deepseek-v4-pro")
+	m := lowered(b, config, storedFP8, storedFP8, 16)
+	for b.Loop() {
+		plan, err := NewPlan(m, Ranks)
+		require.NoError(b, err)
+		plan.Report(0)
+		_, err = plan.JSON()
+		require.NoError(b, err)
+	}
+}

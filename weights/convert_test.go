@@ -195,28 +195,12 @@ func TestPlacesAreAligned(t *testing.T) {
 	}
 }
 
-// TestProIsPlannedQuickly holds the time that a person waits before anything is touched.
-func TestProIsPlannedQuickly(t *testing.T) {
-	const limit = 2 * time.Second
+// TestProIsPlanned holds what a plan of Pro for 16 ranks says.
+func TestProIsPlanned(t *testing.T) {
 	config, _ := deepseekv4.Config("deepseek-v4-pro")
-	m := lowered(t, config, storedFP8, storedFP8, 16)
-	var r PlanReport
-	var plan *Plan
-	least := time.Hour
-	for range 5 { // a busy machine is slow now and then
-		start := time.Now()
-		var err error
-		plan, err = NewPlan(m, Ranks)
-		require.NoError(t, err)
-		r = plan.Report(0)
-		_, err = plan.JSON()
-		require.NoError(t, err)
-		if least = min(least, time.Since(start)); least < limit {
-			break
-		}
-	}
-	require.Less(t, least, limit)
-	require.Equal(t, Amount{145_116, 864_704_792_696}, r.Read)
+	plan, err := NewPlan(lowered(t, config, storedFP8, storedFP8, 16), Ranks)
+	require.NoError(t, err)
+	require.Equal(t, Amount{145_116, 864_704_792_696}, plan.Report(0).Read)
 	require.Less(t, plan.Report(maxJobs).Memory, int64(1<<30))
 }
 

@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -64,16 +63,4 @@ func requirePython(t *testing.T, files map[string][]byte) {
 	cmd.Stdin = bytes.NewReader(in)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-}
-
-// TestPrintingIsQuick holds that a build's kernels, some hundred, are printed in well under a second.
-func TestPrintingIsQuick(t *testing.T) {
-	programs := allSamples()
-	start := time.Now()
-	for n := 0; n < 200; n += len(programs) {
-		for _, p := range programs {
-			Print(p)
-		}
-	}
-	require.Less(t, time.Since(start), time.Second)
 }
