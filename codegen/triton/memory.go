@@ -255,7 +255,7 @@ func (g *gen) scale(v *ir.Value, blocks *region) *tile.Value {
 	if !g.bytesArrive() {
 		return g.scaleByWord(v, blocks)
 	}
-	n := g.columns(v) / v.Type.Elem.Cols
+	_, n := g.scaleBlocks(v)
 	return g.exponent(g.b.Load(g.scales(v, tile.In), g.offsets(blocks, n), g.mask(blocks), 0))
 }
 

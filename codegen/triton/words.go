@@ -206,7 +206,8 @@ func (g *gen) weighedDoubled(p product, x *tile.Value, wb *region) *tile.Value {
 // scaleByWord reads the scales of a region that counts scale blocks by words of four. A few blocks of a row lie in one word,
 // since they begin at a multiple of their number.
 func (g *gen) scaleByWord(v *ir.Value, blocks *region) *tile.Value {
-	b, n, count := g.b, g.columns(v)/v.Type.Elem.Cols, blocks.width
+	b, count := g.b, blocks.width
+	_, n := g.scaleBlocks(v)
 	first := blocks.first
 	if first == nil {
 		first = b.Int(0)

@@ -3,6 +3,7 @@ package verify
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -19,25 +20,28 @@ import (
 	"flagc/targets"
 )
 
-// edges are modules of the small model, which together have 16, 8, 4 heads and one head on a rank.
+// edges are modules of the small model, which together have 16, 8, 4 heads and one head on a rank, and groups of heads that
+// are no whole scale blocks.
 type edges struct {
 	name, target string
 	policy       targets.Policy
-	tp, heads    int  // heads of the model; 0 for its own
-	every        bool // all variations and sizes, else a few
+	tp           int
+	config       map[string]any // what is otherwise than in the model's
+	every        bool           // all variations and sizes, else a few
 }
 
 var edgeModules = []edges{
-	{"16 heads", "h200", targets.PolicyFP8, 1, 0, true},
-	{"4 heads", "h200", targets.PolicyFP8, 4, 0, false},
-	{"1 head", "h200", targets.PolicyFP8, 4, 4, false},
-	{"native", "b200", targets.PolicyNative, 2, 0, false},
-	{"bf16", "ascend-910b-64g", targets.PolicyBF16, 2, 0, true},
-	{"w4a16", "ascend-910b-32g", targets.PolicyW4A16, 2, 0, false},
-	{"bw1000", "bw1000", "", 2, 0, false},
-	{"s5000", "s5000", "", 2, 0, false},
-	{"masked lanes hold garbage", "p800", "", 2, 0, false},
-	{"no pointers to bytes", "p800", targets.PolicyW4A16, 2, 0, false},
+	{"16 heads", "h200", targets.PolicyFP8, 1, nil, true},
+	{"4 heads", "h200", targets.PolicyFP8, 4, nil, false},
+	{"1 head", "h200", targets.PolicyFP8, 4, map[string]any{"num_attention_heads": 4}, false},
+	{"groups of 192 columns", "h200", targets.PolicyFP8, 1, map[string]any{"num_attention_heads": 4, "head_dim": 192}, false},
+	{"native", "b200", targets.PolicyNative, 2, nil, false},
+	{"bf16", "ascend-910b-64g", targets.PolicyBF16, 2, nil, true},
+	{"w4a16", "ascend-910b-32g", targets.PolicyW4A16, 2, nil, false},
+	{"bw1000", "bw1000", "", 2, nil, false},
+	{"s5000", "s5000", "", 2, nil, false},
+	{"masked lanes hold garbage", "p800", "", 2, nil, false},
+	{"no pointers to bytes", "p800", targets.PolicyW4A16, 2, nil, false},
 }
 
 // TestEdgeCases checks every kernel of the small model on the edges of what it may meet.
@@ -78,10 +82,10 @@ func (e edges) module(t testing.TB) (*ir.Module, targets.Target) {
 	target, ok := targets.Find(e.target)
 	require.True(t, ok, e.target)
 	m, config := goldens.Builtin(t, "deepseek-v4-nano")
-	if e.heads > 0 {
+	if e.config != nil {
 		var keys map[string]any
 		require.NoError(t, json.Unmarshal([]byte(config), &keys))
-		keys["num_attention_heads"] = e.heads
+		maps.Copy(keys, e.config)
 		text, err := json.Marshal(keys)
 		require.NoError(t, err)
 		m = goldens.Elaborate(t, string(text), nil)

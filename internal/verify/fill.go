@@ -55,8 +55,26 @@ func (s *synthesis) numbers(t *ir.Tensor, a *ir.Value, r roles.Role) error {
 		return s.window(t, a, r)
 	default:
 		s.activations(t, k, r)
+		if roles.Decides(s.fn, a) {
+			s.coarsen(t)
+		}
 	}
 	return s.onGrid(t, k)
+}
+
+// coarsen leaves of numbers of magnitude 1 multiples of a half up to 6, as the model's own keys are, so that scores are
+// sums without roundings: nothing but the numbers decides then which entries are chosen.
+func (s *synthesis) coarsen(t *ir.Tensor) {
+	unit := 1.0
+	switch s.variation {
+	case Subnormal:
+		unit = 0x1p-130
+	case Powers: // few digits as they are
+		return
+	case Large:
+		unit = 4
+	}
+	s.each(t, func(i int) float64 { return formats.RoundE2M1(max(-6, min(6, t.F[i]/unit))) * unit })
 }
 
 // score is coarse where ties are wanted.
@@ -269,6 +287,9 @@ func (s *synthesis) experts(t *ir.Tensor) error {
 	k := t.Shape[1]
 	if n = max(n, 2*k); local == 0 { // of a module that was shrunk: those beyond are other ranks'
 		return fmt.Errorf("the module has no experts")
+	}
+	if all, ok := roles.Routed(s.fn); ok {
+		n = min(n, all)
 	}
 	first := s.mod.Mesh.Index(s.rank, d.Over) * local
 	for row := range t.Shape[0] {

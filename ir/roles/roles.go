@@ -121,6 +121,18 @@ func UseAs(k *ir.Func, a *ir.Value, r Role) *ir.Instr {
 	return found
 }
 
+// Decides reports whether a kernel chooses entries by scores that it computes of an argument: what sums are rounded to then
+// decides which entries these are.
+func Decides(k *ir.Func, a *ir.Value) bool {
+	found := false
+	eachUse(k, a, func(in *ir.Instr, _ int) {
+		if in.Op == ops.IndexScore {
+			eachUse(k, in.Results[0], func(use *ir.Instr, _ int) { found = found || use.Op == ops.TopEntries })
+		}
+	})
+	return found
+}
+
 // Uses reports whether a kernel has an op.
 func Uses(k *ir.Func, op *ir.Op) bool {
 	for _, in := range k.Body {
@@ -141,6 +153,17 @@ func ExpertAxis(m *ir.Module) ir.Dim {
 		}
 	}
 	return ir.Dim{}
+}
+
+// Routed is how many experts a kernel has scores of, if it has any.
+func Routed(k *ir.Func) (int, bool) {
+	for _, in := range k.Body {
+		if in.Op == ops.RouteWeights || in.Op == ops.TopExperts {
+			dims := in.Args[0].Type.Dims
+			return dims[len(dims)-1].Size.IsConst()
+		}
+	}
+	return 0, false
 }
 
 // Tokens is how many tokens of a prompt show what a kernel does, at the price of as few as possible: more than a window
