@@ -160,10 +160,10 @@ func (g *gen) early(anchors []*ir.Instr, width int, passOver bool, id *tile.Valu
 }
 
 // ranksOwn reports whether the experts of a token are chosen in this launch, and the rank's own are so few that it costs
-// less to find out the place of each among all than to make the list.
+// less to find out the place of each among all than to make the list. A single slot is computed whoever has its expert.
 func (g *gen) ranksOwn(anchors []*ir.Instr) bool {
 	a := anchors[0]
-	if a.Op != ops.ExpertLinear || g.inMemory(a.Args[1]) || a.Args[1].Def.Op != ops.TopExperts {
+	if a.Op != ops.ExpertLinear || g.inMemory(a.Args[1]) || a.Args[1].Def.Op != ops.TopExperts || g.slots(anchors) == 1 {
 		return false
 	}
 	own, all := g.fixed(a.Args[2].Type.Dims[0].Size, "the experts"), g.columns(a.Args[1].Def.Args[0])

@@ -21,7 +21,7 @@ import (
 )
 
 // edges are modules of the small model, which together have 16, 8, 4 heads and one head on a rank, and groups of heads that
-// are no whole scale blocks.
+// are no whole scale blocks; of tokens that choose one expert.
 type edges struct {
 	name, target string
 	policy       targets.Policy
@@ -35,6 +35,7 @@ var edgeModules = []edges{
 	{"4 heads", "h200", targets.PolicyFP8, 4, nil, false},
 	{"1 head", "h200", targets.PolicyFP8, 4, map[string]any{"num_attention_heads": 4}, false},
 	{"groups of 192 columns", "h200", targets.PolicyFP8, 1, map[string]any{"num_attention_heads": 4, "head_dim": 192}, false},
+	{"one expert", "h200", targets.PolicyW4A8, 4, map[string]any{"num_experts_per_tok": 1}, false},
 	{"native", "b200", targets.PolicyNative, 2, nil, false},
 	{"bf16", "ascend-910b-64g", targets.PolicyBF16, 2, nil, true},
 	{"w4a16", "ascend-910b-32g", targets.PolicyW4A16, 2, nil, false},

@@ -121,6 +121,15 @@ func UseAs(k *ir.Func, a *ir.Value, r Role) *ir.Instr {
 	return found
 }
 
+// Streams are the streams that hyper-connections mix by a value, nil for other values: its logits are sums of all numbers of
+// a token, of which one that is rounded to its neighbour moves a logit by 2^-7 at most where there are 256 or more.
+func Streams(v *ir.Value) *ir.Value {
+	if v.Def == nil || v.Def.Op != ops.HCPre || v.Type.Elem.DType != ir.F32 {
+		return nil
+	}
+	return v.Def.Args[0]
+}
+
 // Decides reports whether a kernel chooses entries by scores that it computes of an argument: what sums are rounded to then
 // decides which entries these are.
 func Decides(k *ir.Func, a *ir.Value) bool {
@@ -198,7 +207,7 @@ func Digits(v *ir.Value) int {
 		v = v.Def.Args[0]
 	}
 	switch {
-	case v.Def != nil && v.Def.Op.Stores: // a state holds what is put into it
+	case v.Def != nil && (v.Def.Op.Stores || v.Def.Op == ops.Concat): // holds what is put into it
 		return min(Digits(v.Def.Args[0]), Digits(v.Def.Args[1]))
 	case v.Def != nil && v.Def.Op == ops.FP4QuantSim:
 		return 2
@@ -220,12 +229,16 @@ const (
 
 // FlipOf is what moves a value most.
 func FlipOf(v *ir.Value) Flip {
-	switch {
-	case Attends(v):
+	if Attends(v) {
 		return Attended
+	}
+	for v.Def != nil && (v.Def.Op == ops.ViewAs || v.Def.Op == ops.Cast) {
+		v = v.Def.Args[0]
+	}
+	switch {
 	case v.Def != nil && v.Def.Op == ops.SwiGLU:
 		return Gated
-	case v.Def != nil && slices.Contains([]*ir.Op{ops.Add, ops.HCPost, ops.Rope}, v.Def.Op):
+	case v.Def != nil && slices.Contains([]*ir.Op{ops.Add, ops.SumSlots, ops.HCPost, ops.Rope}, v.Def.Op):
 		return OfTerms
 	}
 	return Cancelling
