@@ -91,7 +91,7 @@ func Check(p *tile.Program, t targets.Target, env map[string]int) []Violation {
 	if t.Host.Executes {
 		return nil
 	}
-	c := newChecker(p, t, env)
+	c := &checker{p: p, t: t, env: sizesIn(p, env), flow: newFlow(p)}
 	for _, r := range rules {
 		c.rule = r.name
 		r.check(c)
@@ -99,15 +99,14 @@ func Check(p *tile.Program, t targets.Target, env map[string]int) []Violation {
 	return c.out
 }
 
-func newChecker(p *tile.Program, t targets.Target, env map[string]int) *checker {
-	c := &checker{p: p, t: t, env: maps.Clone(env), flow: newFlow(p)}
-	if c.env == nil {
-		c.env = map[string]int{}
-	}
+// sizesIn are the sizes that expressions of a program name: its scalar parameters and its constants.
+func sizesIn(p *tile.Program, scalars map[string]int) map[string]int {
+	all := map[string]int{}
+	maps.Copy(all, scalars)
 	for _, k := range p.Consts {
-		c.env[k.Name] = k.Value
+		all[k.Name] = k.Value
 	}
-	return c
+	return all
 }
 
 // checker collects what one program breaks.

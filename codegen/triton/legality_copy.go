@@ -83,8 +83,17 @@ func (c *copier) block(b *tile.Block) {
 }
 
 // copy emits an op as it is, on the copies of its operands.
-func (c *copier) copy(op *tile.Op) []*tile.Value {
+func (c *copier) copy(op *tile.Op) []*tile.Value { return c.copyOn(op, c.all(op.Args)) }
+
+// copyAt emits an access to memory as it is, at other positions.
+func (c *copier) copyAt(op *tile.Op, offsets *tile.Value) []*tile.Value {
 	args := c.all(op.Args)
+	args[0] = offsets
+	return c.copyOn(op, args)
+}
+
+// copyOn emits an op on other operands.
+func (c *copier) copyOn(op *tile.Op, args []*tile.Value) []*tile.Value {
 	switch op.Code {
 	case tile.Loop:
 		return c.copyLoop(op, args)

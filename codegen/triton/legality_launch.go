@@ -84,11 +84,11 @@ func (c *checker) bytePointers() {
 // indexRange holds the last element's position against 32 bits, and the size of a tensor against a slow path.
 func (c *checker) indexRange() {
 	for _, p := range c.p.Params {
-		n, ok := c.elements(p)
+		n, ok := elementCount(p, c.env)
 		if !ok {
 			continue
 		}
-		if c.isLarge(p) && c.indexed32(p) {
+		if isLarge(p, c.env) && c.indexed32(p) {
 			c.breaks("positions of 32 bits", "the last position must fit i32",
 				"count in i64 at the address (WideOffsets), or plan for fewer tokens: --batch, --chunk, --context",
 				"parameter %s of %d elements with i32 offsets", p.Name, n)
@@ -101,11 +101,11 @@ func (c *checker) indexRange() {
 	}
 }
 
-// elements is how many elements a pointer's parameter has at most, if the extents are known.
-func (c *checker) elements(p *tile.Param) (int, bool) {
+// elementCount is how many elements a pointer's parameter has at most, if the extents are known.
+func elementCount(p *tile.Param, sizes map[string]int) (int, bool) {
 	n := 1
 	for _, extent := range p.Shape {
-		d, err := tile.EvalExpr(extent, c.env)
+		d, err := tile.EvalExpr(extent, sizes)
 		if err != nil || d < 0 || d > 0 && n > math.MaxInt/d {
 			return 0, false
 		}
@@ -115,8 +115,8 @@ func (c *checker) elements(p *tile.Param) (int, bool) {
 }
 
 // isLarge reports whether the last element of a tensor is beyond what i32 counts.
-func (c *checker) isLarge(p *tile.Param) bool {
-	n, ok := c.elements(p)
+func isLarge(p *tile.Param, sizes map[string]int) bool {
+	n, ok := elementCount(p, sizes)
 	return ok && n-1 > math.MaxInt32
 }
 

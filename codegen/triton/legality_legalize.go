@@ -1,7 +1,6 @@
 package triton
 
 import (
-	"fmt"
 	"slices"
 
 	"flagc/ir/tile"
@@ -45,35 +44,20 @@ func Legalize(p *tile.Program, t targets.Target, env map[string]int) (*tile.Prog
 	for limit := onChipLimit(t); p.Launch.Stages > 1 && OnChip(p, t) > limit; {
 		p = FewerStages(p, p.Launch.Stages-1)
 	}
-	if c := newChecker(p, t, env); !t.Ops.Int64.Is(targets.Forbidden) && slices.ContainsFunc(p.Params, c.isLarge) {
-		p = WideOffsets(p, c.isLarge, env)
+	sizes := sizesIn(p, env)
+	large := func(q *tile.Param) bool { return isLarge(q, sizes) }
+	if !t.Ops.Int64.Is(targets.Forbidden) && slices.ContainsFunc(p.Params, large) {
+		p = WideOffsets(p, large, env)
 	}
-	limit, _ := gridLimit(t)
-	if programs(p, env) <= limit {
-		return p, Check(p, t, env)
+	if limit, _ := gridLimit(t); programs(p, env) > limit {
+		p = Flatten(p, limit)
 	}
-	fitted := OnChip(p, t) <= onChipLimit(t)
-	p = Flatten(p, limit)
-	violations := Check(p, t, env)
-	for i, v := range violations {
-		if v.Rule == ruleOnChip && fitted {
-			violations[i].Remedy = fmt.Sprintf("plan for fewer tokens of a call (--batch, --chunk): beyond %d programs they take turns in a loop, "+
-				"whose loads take twice the room", limit)
-		}
-	}
-	return p, violations
+	return p, Check(p, t, env)
 }
 
 // programs is the largest grid of a program, 0 if it cannot be computed.
 func programs(p *tile.Program, env map[string]int) int {
-	all := map[string]int{}
-	for name, n := range env {
-		all[name] = n
-	}
-	for _, c := range p.Consts {
-		all[c.Name] = c.Value
-	}
-	n, err := tile.EvalExpr(p.Grid, all)
+	n, err := tile.EvalExpr(p.Grid, sizesIn(p, env))
 	if err != nil {
 		return 0
 	}

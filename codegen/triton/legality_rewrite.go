@@ -178,14 +178,7 @@ func LiveMasked(p *tile.Program) *tile.Program {
 		}
 		mask := c.of(op.Args[len(op.Args)-1])
 		offsets := c.of(op.Args[0])
-		offsets = c.Where(mask, offsets, c.number(0, offsets.DType))
-		if op.Code == tile.Store {
-			c.Store(c.param(op.Param), offsets, c.of(op.Args[1]), mask)
-			return nil, true
-		}
-		v := c.Load(c.param(op.Param), offsets, mask, op.Float)
-		v.Name = op.Results[0].Name
-		return []*tile.Value{v}, true
+		return c.copyAt(op, c.Where(mask, offsets, c.number(0, offsets.DType))), true
 	})
 }
 

@@ -13,23 +13,11 @@ func WideOffsets(p *tile.Program, large func(*tile.Param) bool, bounds map[strin
 	q := rewritten(p, func(c *copier, op *tile.Op) ([]*tile.Value, bool) {
 		switch op.Code {
 		case tile.Load, tile.Store, tile.AtomicAdd:
-		default:
-			return nil, false
+			if op.Args[0].DType == tile.I32 && large(op.Param) {
+				return c.copyAt(op, w.wide(c, op.Args[0])), true
+			}
 		}
-		if op.Args[0].DType == tile.I64 || !large(op.Param) {
-			return nil, false
-		}
-		at := w.wide(c, op.Args[0])
-		switch op.Code {
-		case tile.Store:
-			c.Store(c.param(op.Param), at, c.of(op.Args[1]), c.of(op.Args[2]))
-			return nil, true
-		case tile.AtomicAdd:
-			return []*tile.Value{c.AtomicAdd(c.param(op.Param), at, c.of(op.Args[1])).Named("%s", op.Results[0].Name)}, true
-		}
-		v := c.Load(c.param(op.Param), at, c.of(op.Args[1]), op.Float)
-		v.Name = op.Results[0].Name
-		return []*tile.Value{v}, true
+		return nil, false
 	})
 	tile.Simplify(q)
 	return q
@@ -49,7 +37,7 @@ func (w *widener) wide(c *copier, v *tile.Value) *tile.Value {
 		return c.of(v)
 	}
 	op := v.Def
-	if _, near := w.most(v); near || op == nil {
+	if n, ok := w.size(v); op == nil || ok && n <= math.MaxInt32 {
 		return w.leaf(c, v)
 	}
 	switch op.Code {
@@ -74,13 +62,7 @@ func (w *widener) leaf(c *copier, v *tile.Value) *tile.Value {
 	return c.Cast(c.of(v), tile.I64)
 }
 
-// most is the largest size of a number, and whether it is known and within i32.
-func (w *widener) most(v *tile.Value) (float64, bool) {
-	n, ok := w.size(v)
-	return n, ok && n <= math.MaxInt32
-}
-
-// size bounds what a number is, as far as the program's text tells.
+// size bounds how large a number is, as far as the program's text tells.
 func (w *widener) size(v *tile.Value) (float64, bool) {
 	op := v.Def
 	if op == nil {

@@ -122,14 +122,19 @@ func (g *gen) pullRope(in *ir.Instr, r *region) *tile.Value {
 		g.fail("rope of %d columns", r.width.Size)
 	}
 	dims, width := in.Attrs.Int("dims"), r.width.Size
-	if !g.plan.ropeApart || width != g.columns(in.Results[0]) || width%dims != 0 || dims == width {
-		cos, sin := g.angles(in, r, 0, tile.D(width/2)) // read before what they turn is computed
-		return b.Reshape(g.turned(in, r, g.spread(g.pull(in.Args[0], r), r), cos, sin), r.height, r.width)
+	apart := g.plan.ropeApart && width == g.columns(in.Results[0]) && width%dims == 0 && dims < width
+	turning := width
+	if apart {
+		turning = dims
+	}
+	cos, sin := g.angles(in, r, (width-turning)/2, tile.D(turning/2)) // read before what they turn is computed
+	x := g.spread(g.pull(in.Args[0], r), r)
+	if !apart {
+		return b.Reshape(g.turned(in, r, x, cos, sin), r.height, r.width)
 	}
 	// Only the last of these groups of channels turns: it is taken out, so that tiles are as small as it is.
 	groups := width / dims
-	cos, sin := g.angles(in, r, (width-dims)/2, tile.D(dims/2))
-	x := b.Reshape(g.spread(g.pull(in.Args[0], r), r), r.height, tile.D(groups), tile.D(dims))
+	x = b.Reshape(x, r.height, tile.D(groups), tile.D(dims))
 	turns := b.Expand(b.Row(b.EqI(b.Range(tile.D(groups)), groups-1)), 2)
 	last := b.Sum(b.Where(turns, x, b.Float(0)), 1).Named("turning")
 	y := b.Reshape(g.turned(in, r, last, cos, sin), r.height, tile.D(dims))
@@ -178,11 +183,7 @@ func (g *gen) angles(in *ir.Instr, r *region, from int, half tile.Dim) (cos, sin
 			}
 		}
 		table := g.ropeTable(in, dims)
-		at := b.MulI(g.ropeRow(in, r.rows), dims)
-		if still != 0 {
-			pairs = b.SubI(pairs, still)
-		}
-		at = b.Add(at, pairs)
+		at := b.Add(b.MulI(g.ropeRow(in, r.rows), dims), b.SubI(pairs, still))
 		return pair{b.Load(table, at, turning, 1).Named("cos"), b.Load(table, b.AddI(at, dims/2), turning, 0).Named("sin")}
 	})
 	return p.cos, p.sin

@@ -209,10 +209,8 @@ func (l *plan) chooseInlined() {
 func (l *plan) free(v *tile.Value) bool {
 	op := v.Def
 	switch op.Code {
-	case tile.Scalar:
+	case tile.Scalar, tile.ConstInt: // numbers, also where a value with a name was found to be one
 		return true
-	case tile.ConstInt:
-		return true // also where a named value was found to be a number
 	case tile.ConstFloat, tile.Expand:
 		return v.Name == ""
 	case tile.Full:
