@@ -86,8 +86,7 @@ func TestEveryDegreeBuilds(t *testing.T) {
 					t.Parallel()
 					opts.Target = target
 					m, _ := goldens.Builtin(t, model)
-					_, err := passes.Run(m, opts, "")
-					require.NoError(t, err)
+					through(t, m, opts)
 					b, err := NewBuild(m, target)
 					require.NoError(t, err)
 					requireComplete(t, m, b)

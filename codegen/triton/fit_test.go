@@ -1,7 +1,6 @@
 package triton
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand"
@@ -11,7 +10,6 @@ import (
 
 	"flagc/internal/goldens"
 	"flagc/ir/tile"
-	"flagc/models/deepseekv4"
 	"flagc/passes"
 	"flagc/targets"
 )
@@ -21,27 +19,12 @@ var (
 	oddFrom   = flag.Int64("odd-from", 1, "seed of the first of them")
 )
 
-// edited is the configuration of the built-in small model with other values.
-func edited(t *testing.T, edit func(c map[string]any)) string {
-	t.Helper()
-	text, ok := deepseekv4.Config("deepseek-v4-nano")
-	require.True(t, ok)
-	var c map[string]any
-	require.NoError(t, json.Unmarshal([]byte(text), &c))
-	edit(c)
-	out, err := json.Marshal(c)
-	require.NoError(t, err)
-	return string(out)
-}
-
 // TestLongRowsTakeSmallerBlocks makes kernels of heads and streams that the blocks of no real model's leave room for.
 func TestLongRowsTakeSmallerBlocks(t *testing.T) {
-	config := edited(t, func(c map[string]any) { c["head_dim"], c["hc_mult"] = 576, 8 })
+	config := goldens.Edited(t, "deepseek-v4-nano", func(keys map[string]any) { keys["head_dim"], keys["hc_mult"] = 576, 8 })
 	for _, name := range []string{"h100", "c500", "zhenwu-810e", "ascend-910b-64g"} {
 		target, _ := targets.Find(name)
-		m := goldens.Elaborate(t, config, nil)
-		_, err := passes.Run(m, passes.Options{Target: target}, "")
-		require.NoError(t, err)
+		m := through(t, goldens.Elaborate(t, config, nil), passes.Options{Target: target})
 		smaller := 0
 		for _, f := range m.Kernels {
 			_, first, err := finished(m, f, target, scheduleFor(target), *m.Memory)
@@ -73,7 +56,7 @@ func TestOddModelsBuild(t *testing.T) {
 			for heads%groups != 0 {
 				groups /= 2
 			}
-			config := edited(t, func(c map[string]any) {
+			config := goldens.Edited(t, "deepseek-v4-nano", func(keys map[string]any) {
 				ratios := []int{0, one(0, 4, 128), one(0, 4, 128), 4, one(0, 4, 128), 0}
 				for key, value := range map[string]any{"compress_ratios": ratios, "num_hidden_layers": 5, "num_attention_heads": heads,
 					"o_groups": groups, "hidden_size": one(128, 256, 384, 640, 1024, 3072, 7168), "vocab_size": one(100, 512, 1000, 129280),
@@ -82,7 +65,7 @@ func TestOddModelsBuild(t *testing.T) {
 					"n_routed_experts": one(4, 12, 60, 64, 256, 384), "num_experts_per_tok": one(1, 2, 3, 4),
 					"moe_intermediate_size": one(128, 256, 384, 768, 2048), "sliding_window": one(16, 64, 100, 128, 512), "hc_mult": one(1, 2, 3, 4, 4),
 					"num_hash_layers": one(0, 1, 3), "hc_sinkhorn_iters": one(1, 5, 20)} {
-					c[key] = value
+					keys[key] = value
 				}
 			})
 			target := all[rng.Intn(len(all))]
@@ -93,9 +76,7 @@ func TestOddModelsBuild(t *testing.T) {
 			if target.Ops.Int64.Is(targets.Forbidden) {
 				opts.Batch, opts.Context = 1, 65536 // 32 bits must do
 			}
-			m := goldens.Elaborate(t, config, nil)
-			_, err := passes.Run(m, opts, "")
-			require.NoError(t, err)
+			m := through(t, goldens.Elaborate(t, config, nil), opts)
 			b, err := NewBuild(m, target)
 			require.NoError(t, err, "%s %+v %s", target.Name, opts.Context, config)
 			requireComplete(t, m, b)

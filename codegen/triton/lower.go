@@ -85,6 +85,7 @@ func Fit(m *ir.Module, f *ir.Func, t targets.Target, plan ir.Memory) (*Lowered, 
 	return k, violations, err
 }
 
+// finished makes a kernel's programs of blocks as large as given.
 func finished(m *ir.Module, f *ir.Func, t targets.Target, blocks schedule, plan ir.Memory) (*Lowered, []Violation, error) {
 	k, err := lower(m, f, t, blocks)
 	if err != nil {
@@ -96,11 +97,8 @@ func finished(m *ir.Module, f *ir.Func, t targets.Target, blocks schedule, plan 
 
 func isTooLarge(v Violation) bool { return !v.Warning && (v.Rule == ruleOnChip || v.Rule == ruleCube) }
 
-// Lower makes the programs of a kernel of m for a target. An op or a combination that no rule covers is an error.
-func Lower(m *ir.Module, k *ir.Func, t targets.Target) (*Lowered, error) {
-	return lower(m, k, t, scheduleFor(t))
-}
-
+// lower makes the programs of a kernel of m for a target, of blocks as large as given. An op or a combination that no rule
+// covers is an error.
 func lower(m *ir.Module, k *ir.Func, t targets.Target, blocks schedule) (kernel *Lowered, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -125,7 +123,7 @@ func lower(m *ir.Module, k *ir.Func, t targets.Target, blocks schedule) (kernel 
 	return g.kernel, nil
 }
 
-// unsupported is a panic that Lower turns into an error.
+// unsupported is a panic that lower turns into an error.
 type unsupported string
 
 func (g *gen) fail(format string, args ...any) {

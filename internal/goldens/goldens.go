@@ -89,22 +89,29 @@ func Builtin(t testing.TB, name string) (*ir.Module, string) {
 	return Elaborate(t, config, nil), config
 }
 
-// Deeper is a built-in configuration with its layers repeated.
-func Deeper(t testing.TB, model string, times int) string {
+// Edited is a built-in configuration with its keys as edit leaves them.
+func Edited(t testing.TB, model string, edit func(keys map[string]any)) string {
 	text, ok := deepseekv4.Config(model)
 	require.True(t, ok, "%s is not built in", model)
-	var c map[string]any
-	require.NoError(t, json.Unmarshal([]byte(text), &c))
-	layers := int(c["num_hidden_layers"].(float64))
-	ratios := c["compress_ratios"].([]any)
-	var all []any
-	for range times {
-		all = append(all, ratios[:layers]...)
-	}
-	c["compress_ratios"], c["num_hidden_layers"] = append(all, ratios[layers:]...), layers*times
-	out, err := json.Marshal(c)
+	var keys map[string]any
+	require.NoError(t, json.Unmarshal([]byte(text), &keys))
+	edit(keys)
+	out, err := json.Marshal(keys)
 	require.NoError(t, err)
 	return string(out)
+}
+
+// Deeper is a built-in configuration with its layers repeated.
+func Deeper(t testing.TB, model string, times int) string {
+	return Edited(t, model, func(keys map[string]any) {
+		layers := int(keys["num_hidden_layers"].(float64))
+		ratios := keys["compress_ratios"].([]any)
+		var all []any
+		for range times {
+			all = append(all, ratios[:layers]...)
+		}
+		keys["compress_ratios"], keys["num_hidden_layers"] = append(all, ratios[layers:]...), layers*times
+	})
 }
 
 // Module elaborates the model for the checkpoint, see Elaborate.

@@ -69,11 +69,8 @@ func TestDeviceCases(t *testing.T) {
 				if *deviceTokens > 0 {
 					env["s"], env["p"] = *deviceTokens, 0
 				}
-				k, err := triton.Lower(m, f, target)
+				k, _, err := Programs(m, f, target, Bounds)
 				require.NoError(t, err)
-				for _, p := range k.Programs {
-					tile.Simplify(p)
-				}
 				l, err := Synthesize(m, f, env, *deviceRank, 4, Random)
 				require.NoError(t, err)
 				diffs, err := WriteDeviceCases(*deviceOut, DeviceLabel(env), k, l, m.Mesh)

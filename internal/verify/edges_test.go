@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -82,15 +81,7 @@ func subject(t testing.TB, m *ir.Module, f *ir.Func, target targets.Target, case
 func (e edges) module(t testing.TB) (*ir.Module, targets.Target) {
 	target, ok := targets.Find(e.target)
 	require.True(t, ok, e.target)
-	m, config := goldens.Builtin(t, "deepseek-v4-nano")
-	if e.config != nil {
-		var keys map[string]any
-		require.NoError(t, json.Unmarshal([]byte(config), &keys))
-		maps.Copy(keys, e.config)
-		text, err := json.Marshal(keys)
-		require.NoError(t, err)
-		m = goldens.Elaborate(t, string(text), nil)
-	}
+	m := goldens.Elaborate(t, goldens.Edited(t, "deepseek-v4-nano", func(keys map[string]any) { maps.Copy(keys, e.config) }), nil)
 	_, err := passes.Run(m, passes.Options{Target: target, TP: e.tp, Precision: e.policy}, "")
 	require.NoError(t, err)
 	return m, target

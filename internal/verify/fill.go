@@ -56,7 +56,7 @@ func (s *synthesis) numbers(t *ir.Tensor, a *ir.Value, r roles.Role) error {
 	default:
 		s.activations(t, k, r)
 		if roles.Decides(s.fn, a) {
-			s.coarsen(t)
+			s.coarsen(t, r)
 		}
 	}
 	return s.onGrid(t, k)
@@ -64,16 +64,11 @@ func (s *synthesis) numbers(t *ir.Tensor, a *ir.Value, r roles.Role) error {
 
 // coarsen leaves of numbers of magnitude 1 multiples of a half up to 6, as the model's own keys are, so that scores are
 // sums without roundings: nothing but the numbers decides then which entries are chosen.
-func (s *synthesis) coarsen(t *ir.Tensor) {
-	unit := 1.0
-	switch s.variation {
-	case Subnormal:
-		unit = 0x1p-130
-	case Powers: // few digits as they are
+func (s *synthesis) coarsen(t *ir.Tensor, r roles.Role) {
+	if s.variation == Powers { // few digits as they are
 		return
-	case Large:
-		unit = 4
 	}
+	unit := s.unit(r)
 	s.each(t, func(i int) float64 { return formats.RoundE2M1(max(-6, min(6, t.F[i]/unit))) * unit })
 }
 
@@ -138,20 +133,28 @@ func (s *synthesis) amplitude(r roles.Role) float64 {
 // vary makes a number of magnitude 1 one of the variation.
 func (s *synthesis) vary(x float64, r roles.Role) float64 {
 	switch s.variation {
-	case Subnormal:
-		return math.Ldexp(x, -130) // bf16's least normal number is 2^-126
+	case Subnormal, Large:
+		return x * s.unit(r)
 	case Powers:
 		return math.Copysign(math.Ldexp(1, s.rand.IntN(9)-5), x)
-	case Large:
-		if r == roles.Activation {
-			return x * 256
-		}
-		return x * 4 // the exponent of what it is the logarithm of
 	}
 	if r == roles.Activation && s.rand.IntN(16) == 0 { // far below its neighbours: a subnormal code of e4m3
 		return math.Ldexp(x, -8-s.rand.IntN(10))
 	}
 	return x
+}
+
+// unit is what a variation makes of the magnitude 1.
+func (s *synthesis) unit(r roles.Role) float64 {
+	switch {
+	case s.variation == Subnormal:
+		return 0x1p-130 // bf16's least normal number is 2^-126
+	case s.variation == Large && r == roles.Activation:
+		return 256
+	case s.variation == Large:
+		return 4 // the exponent of what it is the logarithm of
+	}
+	return 1
 }
 
 // weights are numbers of variance 1/k whose magnitude differs between neighbouring scale blocks; large ones have scales
