@@ -200,17 +200,18 @@ func TestResumeRefusesAnotherConversion(t *testing.T) {
 
 // TestSourceThatChangesIsRefused touches a file of the source while it is converted.
 func TestSourceThatChangesIsRefused(t *testing.T) {
-	config, src := made(t)
-	plan, err := NewPlan(lowered(t, config, storedFP4, storedFP8, 1), Release)
-	require.NoError(t, err)
-	path := src.Files()[1].Path()
-	for name, change := range map[string]func(){
-		"touched":  func() { _ = os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)) },
-		"vanished": func() { _ = os.Remove(path) },
+	for name, change := range map[string]func(path string){
+		"touched":  func(path string) { _ = os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)) },
+		"vanished": func(path string) { _ = os.Remove(path) },
 	} {
+		config, src := made(t) // of its own: what vanished stays away
+		plan, err := NewPlan(lowered(t, config, storedFP4, storedFP8, 1), Release)
+		require.NoError(t, err)
 		dst := filepath.Join(t.TempDir(), "out")
 		var once sync.Once
-		_, err = Convert(plan, src, dst, ConvertOptions{About: about(), Progress: func(Progress) { once.Do(change) }})
+		_, err = Convert(plan, src, dst, ConvertOptions{About: about(), Progress: func(Progress) {
+			once.Do(func() { change(src.Files()[1].Path()) })
+		}})
 		require.ErrorContains(t, err, "has changed during the conversion", name)
 		require.NoDirExists(t, dst)
 	}
