@@ -87,16 +87,6 @@ func (g *gen) topExperts(in *ir.Instr, row, slot *tile.Value, k int) *tile.Value
 	})[1]
 }
 
-// ownRanks is, for each of the rank's experts, how many of all experts come before it: those rated higher, and of equal
-// ones the earlier.
-func (g *gen) ownRanks(in *ir.Instr, row, own *tile.Value, count int, first *tile.Value) *tile.Value {
-	b := g.b
-	all, lane := g.rated(in, row)
-	id := b.Add(own, first)
-	mine := b.Col(g.ratedAs(in, row, id, b.LtI(own, count)))
-	return g.count(g.before(b.Row(all), b.Row(lane), mine, b.Col(id)), 1).Named("rank")
-}
-
 // rated is what all experts are chosen by, -∞ in lanes behind them, and the number of each.
 func (g *gen) rated(in *ir.Instr, row *tile.Value) (rated, lane *tile.Value) {
 	b, e := g.b, g.columns(in.Args[0])

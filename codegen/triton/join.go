@@ -1,6 +1,7 @@
 package triton
 
 import (
+	"math"
 	"slices"
 
 	"flagc/ir"
@@ -159,36 +160,39 @@ func (g *gen) early(anchors []*ir.Instr, width int, passOver bool, id *tile.Valu
 	})
 }
 
-// ranksOwn reports whether the experts of a token are chosen in this launch, and the rank's own are so few that it costs
-// less to find out the place of each among all than to make the list. A single slot is computed whoever has its expert.
+// ranksOwn reports whether the experts of a token are chosen in this launch. A single slot is computed whoever has its
+// expert.
 func (g *gen) ranksOwn(anchors []*ir.Instr) bool {
 	a := anchors[0]
-	if a.Op != ops.ExpertLinear || g.inMemory(a.Args[1]) || a.Args[1].Def.Op != ops.TopExperts || g.slots(anchors) == 1 {
-		return false
-	}
-	own, all := g.fixed(a.Args[2].Type.Dims[0].Size, "the experts"), g.columns(a.Args[1].Def.Args[0])
-	return own < all && pow2(own)*pow2(all) <= 2*g.plan.rowElements
+	return a.Op == ops.ExpertLinear && !g.inMemory(a.Args[1]) && a.Args[1].Def.Op == ops.TopExperts && g.slots(anchors) > 1
 }
 
-// eachOwn runs f for the rows of a token whose experts the rank has.
+// eachOwn runs f for the rows of a token whose experts the rank has: the best of its own first, until as many of all come
+// before it as there are slots. So the first weights are on their way after one comparison with all scores.
 func (g *gen) eachOwn(in *ir.Instr, token *tile.Value, slots int, f func(row *tile.Value)) {
 	b := g.b
 	choice := in.Args[1].Def
-	own := g.fixed(in.Args[2].Type.Dims[0].Size, "the experts")
+	own, first := g.fixed(in.Args[2].Type.Dims[0].Size, "the experts"), g.first(in.LocalIndices()[1])
+	all, everyone := g.rated(choice, token)
 	lane := b.Range(tile.D(pow2(own)))
-	rank := g.ownRanks(choice, token, lane, own, g.first(in.LocalIndices()[1]))
-	mine := b.And(b.LtI(rank, slots), b.LtI(lane, own))
-	count := g.count(mine, 0)
-	// Experts that are done rank last.
-	start := []*tile.Value{b.Where(mine, rank, b.Int(slots)).Named("slots")}
-	g.loop("turn", b.Int(0), count, 1, start, func(_ *tile.Value, c []*tile.Value) []*tile.Value {
-		slot := b.Reduce(tile.Min, c[0], 0).Named("slot")
-		id := b.Reduce(tile.Min, b.Where(b.Eq(c[0], slot), lane, b.Int(own)), 0).Named("expert")
-		row := g.slotRow(token, slots, slot)
-		memo(g, [3]any{in.Args[1], "expert", row}, func() *tile.Value { return id })
-		g.assumeHere(id)
-		f(row)
-		return []*tile.Value{b.Where(b.Eq(lane, id), b.Int(slots), c[0])}
+	live := b.LtI(lane, own)
+	mine := b.Where(live, g.ratedAs(choice, token, b.Add(lane, first), live), b.Float(math.Inf(-1))).Named("own")
+	best := func(left *tile.Value) []*tile.Value {
+		most := b.Max(left, 0)
+		id := b.Reduce(tile.Min, b.Where(b.Eq(left, most), lane, b.Int(own-1)), 0).Named("expert")
+		slot := g.count(g.before(all, everyone, most, b.Add(id, first)), 0).Named("slot")
+		return []*tile.Value{b.LtI(slot, slots).Named("going"), left, id, slot}
+	}
+	b.LoopWhile("turn", b.Int(0), b.Int(min(slots, own)), 1, best(mine), func(_ *tile.Value, c []*tile.Value) (next []*tile.Value) {
+		g.scoped(func() {
+			left, id, slot := c[1], c[2], c[3]
+			row := g.slotRow(token, slots, slot)
+			memo(g, [3]any{in.Args[1], "expert", row}, func() *tile.Value { return id })
+			g.assumeHere(id)
+			f(row)
+			next = best(b.Where(b.Eq(lane, id), b.Float(math.Inf(-1)), left))
+		})
+		return next
 	})
 }
 
@@ -219,12 +223,16 @@ func (g *gen) earlySection(s sink, anchors []*ir.Instr) *section {
 func (g *gen) joinSection(s sink, anchors []*ir.Instr) *section {
 	k := g.columns(s.value)
 	need, slots := g.need(s, k), g.slots(anchors)
+	choosing := g.choosesBeside(s, anchors)
+	if choosing {
+		need = g.joinedColumns(s, anchors)
+	}
 	width := g.rowsAtOnce(anchors[0], need)
 	members, per := need/width, k/need
 	groups := g.earlyCount(anchors, width).Div(ir.Const(members))
 	what := "a block of columns of one row for each instance; the last of a group goes on"
-	if g.ranksOwn(anchors) {
-		return g.choosingSection(s, anchors, groups, members)
+	if choosing {
+		return g.choosingSection(s, anchors, groups, members, need)
 	}
 	return g.newSection([]sink{s}, groups.Mul(ir.Const(members)), what, func(id *tile.Value) {
 		g.early(anchors, width, true, id)
@@ -239,12 +247,16 @@ func (g *gen) joinSection(s sink, anchors []*ir.Instr) *section {
 
 // choosingSection is joinSection where the epilogue needs the chosen experts and their weights, but the products do not. One
 // more instance of each group makes the lists while the others multiply.
-func (g *gen) choosingSection(s sink, anchors []*ir.Instr, groups ir.Size, members int) *section {
-	k := g.columns(s.value)
-	need, slots := g.need(s, k), g.slots(anchors)
+func (g *gen) choosingSection(s sink, anchors []*ir.Instr, groups ir.Size, members, need int) *section {
+	k, slots := g.columns(s.value), g.slots(anchors)
 	per := k / need
 	what := "a block of columns of one row for each instance, and one that chooses; the last of a group goes on"
-	return g.newSection([]sink{s}, groups.Mul(ir.Const(members+1)), what, func(id *tile.Value) {
+	left := g.returnedLists()
+	sinks := []sink{s}
+	for _, v := range left {
+		sinks = append(sinks, sink{value: v})
+	}
+	return g.newSection(sinks, groups.Mul(ir.Const(members+1)), what, func(id *tile.Value) {
 		b := g.b
 		group, member := b.DivI(id, members+1).Named("group"), b.ModI(id, members+1).Named("member")
 		lists := g.lists()
@@ -254,6 +266,11 @@ func (g *gen) choosingSection(s sink, anchors []*ir.Instr, groups ir.Size, membe
 			for _, v := range lists {
 				b.Store(g.listParam(v, groups), b.Add(b.MulI(group, slots), lane), g.list(v, token), b.LtI(lane, slots))
 			}
+			g.when(b.EqI(g.remainder(group, per), 0), func() {
+				for _, v := range left {
+					g.storeList(v, token)
+				}
+			}, nil)
 		}, func() { g.early(anchors, need/members, true, b.Add(b.MulI(group, members), member)) })
 		g.last(s, group, b.Int(members+1), groups, func() {
 			token, block := g.divided(group, per).Named("token"), g.remainder(group, per)
@@ -266,6 +283,39 @@ func (g *gen) choosingSection(s sink, anchors []*ir.Instr, groups ir.Size, membe
 			g.held(anchors, func() { s.write(g.slotRows(anchors, token, slots, block, need, k)) })
 		})
 	})
+}
+
+// joinedColumns is how many columns the last of a group computes at once where one more of its instances chooses: so many that
+// few instances do that.
+func (g *gen) joinedColumns(s sink, anchors []*ir.Instr) int {
+	k := g.columns(s.value)
+	return max(g.need(s, k), pow2Divisor(k, g.plan.rowElements/4/pow2(g.slots(anchors))))
+}
+
+// choosesBeside reports whether experts are chosen in this launch and one more instance of each group makes their list.
+func (g *gen) choosesBeside(s sink, anchors []*ir.Instr) bool {
+	if !g.tickets() || !g.ranksOwn(anchors) || !g.bySlots(s, anchors) && !g.scattered(s, anchors) {
+		return false
+	}
+	need := g.joinedColumns(s, anchors)
+	return need >= g.rowsAtOnce(anchors[0], need)
+}
+
+// returnedLists are the lists that the kernel computes and leaves.
+func (g *gen) returnedLists() []*ir.Value {
+	return slices.DeleteFunc(g.lists(), func(v *ir.Value) bool { return !slices.Contains(g.fn.Return, v) })
+}
+
+// leftBeside are the values of sinks that instances which choose for products leave: they need no section.
+func (g *gen) leftBeside(sinks []sink) []*ir.Value {
+	chooses := func(s sink) bool {
+		anchors := g.anchors(s.value)
+		return len(anchors) > 0 && g.choosesBeside(s, anchors)
+	}
+	if !slices.ContainsFunc(sinks, chooses) {
+		return nil
+	}
+	return g.returnedLists()
 }
 
 // lists are the kernel's rows of chosen experts and of their weights that it computes.

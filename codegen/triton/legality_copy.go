@@ -125,7 +125,11 @@ func (c *copier) copyOn(op *tile.Op, args []*tile.Value) []*tile.Value {
 
 func (c *copier) copyLoop(op *tile.Op, args []*tile.Value) []*tile.Value {
 	counter := op.Body.Args[0]
-	results := c.Loop(counter.Name, args[0], args[1], op.Step, args[2:],
+	loop := c.Loop
+	if op.While {
+		loop = c.LoopWhile
+	}
+	results := loop(counter.Name, args[0], args[1], op.Step, args[2:],
 		func(i *tile.Value, carried []*tile.Value) []*tile.Value {
 			c.values[counter] = i
 			for k, v := range op.Body.Args[1:] {

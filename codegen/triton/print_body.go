@@ -118,11 +118,27 @@ func (w *writer) loop(op *tile.Op) {
 		args = args[1:]
 	}
 	counter := w.vars[op.Body.Args[0]].name
+	if op.While {
+		w.loopWhile(op, counter)
+		return
+	}
 	for _, l := range newCall("range", args...).lines("for "+counter+" in ", ":", w.indent, false) {
 		w.text.WriteString(l)
 		w.text.WriteByte('\n')
 	}
 	w.nested(op.Body)
+}
+
+// loopWhile counts by itself, since what a for loop of Triton counts to is fixed.
+func (w *writer) loopWhile(op *tile.Op, counter string) {
+	w.line("%s = %s", counter, w.value(op.Args[0]).flat())
+	below := &node{kind: binary, text: "<", prec: precCompare, args: []*node{newAtom(counter), w.value(op.Args[1])}}
+	going := &node{kind: binary, text: "&", prec: precAnd, args: []*node{newAtom(w.vars[op.Body.Args[1]].name), below}}
+	w.line("while %s:", going.flat())
+	w.nested(op.Body)
+	w.indent += 4
+	w.line("%s += %d", counter, op.Step)
+	w.indent -= 4
 }
 
 func (w *writer) nested(b *tile.Block) {

@@ -128,6 +128,9 @@ func (l *plan) markLive() {
 		for _, v := range args {
 			need(v)
 		}
+		if op.While {
+			need(op.Body.Args[1])
+		}
 	}
 	need = func(v *tile.Value) {
 		if v == nil || l.live[v] {

@@ -22,6 +22,9 @@ type span struct{ from, to int }
 // span of a value reaches to its last read; a value from outside a loop that is read inside is kept to the loop's end.
 func (l *plan) span(v *tile.Value) span {
 	s := span{l.start(v), l.start(v)}
+	if holder := l.holders[l.homes[v]]; v.Def == nil && holder.While && v == holder.Body.Args[0] {
+		s.to = 2*l.sites[holder].end + 1 // where it is counted up
+	}
 	for _, r := range l.reads(v) {
 		s.to = max(s.to, r.pos)
 		for b := r.block; b != l.homes[v] && b != nil; {

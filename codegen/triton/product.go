@@ -140,13 +140,15 @@ func (g *gen) depth(p product, limit int) int {
 func (g *gen) multiplyAdd(all []product) []*tile.Value {
 	b, p := g.b, all[0]
 	r := p.region
-	depth := g.depth(p, max(g.plan.gemvElements/max(r.width.Size, 4), 32))
+	depth := g.depth(p, max(g.plan.gemvElements*g.twice(p.in)/max(r.width.Size, 4), 32))
 	g.prepare(p.x, &region{rows: p.xRows, height: tile.D(1)})
 	var live *tile.Value
 	if r.colLive != nil {
 		live = b.Reshape(r.colLive, r.width, tile.D(1))
 	}
 	first, rows, start := make([]*tile.Value, len(all)), make([]*tile.Value, len(all)), make([]*tile.Value, len(all))
+	// Codes of FP4 that are summed before the next weights come need half the registers.
+	atOnce := g.plan.sumEachRound || g.twice(p.in) > 1 && depth == p.k
 	width := tile.D(depth)
 	if g.byWords(p, depth) {
 		width = tile.D(depth / wordCodes)
@@ -156,17 +158,23 @@ func (g *gen) multiplyAdd(all []product) []*tile.Value {
 			first[n] = b.Add(q.base, r.first)
 		}
 		rows[n] = b.Col(b.Add(first[n], b.Range(r.width)))
-		if start[n] = b.Zeros(r.width, width); g.plan.sumEachRound {
+		if start[n] = b.Zeros(r.width, width); atOnce {
 			start[n] = b.Zeros(r.width)
 		}
 		start[n].Named("acc")
 	}
 	acc := g.loop("k", b.Int(0), p.to, depth, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+		summed := func(x *tile.Value) *tile.Value {
+			if atOnce {
+				return b.Sum(x, 1)
+			}
+			return x
+		}
 		out := make([]*tile.Value, len(all))
 		if g.byWords(p, depth) {
 			x := g.eighths(p, i, width)
 			for n, q := range all {
-				out[n] = b.Add(c[n], g.summed(g.weighedWords(q, x, i, width, rows[n], live)))
+				out[n] = b.Add(c[n], summed(g.weighedWords(q, x, i, width, rows[n], live)))
 			}
 			return out
 		}
@@ -174,26 +182,18 @@ func (g *gen) multiplyAdd(all []product) []*tile.Value {
 		x := g.pull(p.x, xb)
 		for n, q := range all {
 			wb := g.block(rows[n], live, r.width.Size, i, width, p.k)
-			out[n] = b.Add(c[n], g.summed(g.weighed(q, x, xb, wb, first[n])))
+			out[n] = b.Add(c[n], summed(g.weighed(q, x, xb, wb, first[n])))
 		}
 		return out
 	})
 	sums := make([]*tile.Value, len(all))
 	for n := range sums {
-		if sums[n] = acc[n]; !g.plan.sumEachRound {
+		if sums[n] = acc[n]; !atOnce {
 			sums[n] = b.Sum(acc[n], 1)
 		}
 		sums[n] = b.Row(sums[n])
 	}
 	return sums
-}
-
-// summed is a round's part of the sums of rows, where each round sums.
-func (g *gen) summed(x *tile.Value) *tile.Value {
-	if !g.plan.sumEachRound {
-		return x
-	}
-	return g.b.Sum(x, 1)
 }
 
 // rowsAtOnce is how many weight rows an instance multiplies with one row of activations: as many as fit, but few enough
@@ -203,7 +203,7 @@ func (g *gen) rowsAtOnce(in *ir.Instr, need int) int {
 		in = in.Args[0].Def
 	}
 	k, n := g.columns(in.Args[0]), g.columns(in.Results[0])
-	width := g.plan.gemvWidth
+	width := g.plan.gemvWidth * g.twice(in)
 	for width < 32 && width*2*k <= g.plan.gemvElements {
 		width *= 2
 	}
@@ -219,6 +219,20 @@ func (g *gen) rowsAtOnce(in *ir.Instr, need int) int {
 		width /= 2
 	}
 	return width
+}
+
+// twice is 2 for a product whose instances take twice the weight rows, with twice the warps, and 1 for others. Where FP4 codes
+// are widened, and a row is so long that an instance has the fewest weight rows, widening the row of activations costs it
+// about as much as a weight row.
+func (g *gen) twice(in *ir.Instr) int {
+	if in.Op == ops.SumSlots {
+		in = in.Args[0].Def
+	}
+	w := in.Args[len(in.Args)-1]
+	if w.Type.Elem.DType == ir.FP4 && g.subnormals() && g.columns(in.Args[0])*g.plan.gemvWidth >= g.plan.gemvElements {
+		return 2
+	}
+	return 1
 }
 
 // weighed multiplies a row of x with each of a block of weight rows.

@@ -11,6 +11,7 @@ var samples = map[string]func() *tile.Program{
 	"sections":         sections,
 	"widen_fp4":        widenFP4,
 	"odds":             odds,
+	"search":           search,
 }
 
 func linearBF16() *tile.Program {
@@ -231,5 +232,24 @@ func odds() *tile.Program {
 	b.If(b.Not(b.Lt(n, b.Int(1))), func() {
 		b.Store(y, b.Add(b.Cast(b.Mul(b.ProgramID(), b.Int(64)), tile.I64), b.Cast(cols, tile.I64)), v, in)
 	}, func() { b.Store(h, b.Int(0), b.Reduce(tile.Min, v, 0), nil) })
+	return p
+}
+
+// search ends as soon as it has found what it looks for.
+func search() *tile.Program {
+	b := tile.NewBuilder("search")
+	p := b.Program
+	p.Doc = "y[i] = the first place of row i whose number is below 0, or 8"
+	p.Source, p.Grid, p.Launch = "deepseek_v4.flag:1", "rows", tile.Launch{Warps: 1, Stages: 1}
+	x := b.Pointer("x", tile.F32, tile.In, "", "rows", "8")
+	y := b.Pointer("y", tile.I32, tile.Out, "", "rows")
+	b.Scalar("rows", "")
+	row := b.ProgramID().Named("row")
+	start := []*tile.Value{b.Eq(b.Int(0), b.Int(0)).Named("going"), b.Int(8).Named("found")}
+	found := b.LoopWhile("turn", b.Int(0), b.Int(8), 1, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+		negative := b.Lt(b.Load(x, b.Add(b.MulI(row, 8), i), nil, 0), b.Float(0)).Named("negative")
+		return []*tile.Value{b.Not(negative), b.Where(negative, i, c[1])}
+	})[1]
+	b.Store(y, row, found, nil)
 	return p
 }

@@ -136,7 +136,11 @@ func (g *gen) sections(sinks []sink) []*section {
 		sinks   []sink
 	}
 	var groups []*group
+	beside := g.leftBeside(sinks)
 	for _, s := range sinks {
+		if slices.Contains(beside, s.value) {
+			continue
+		}
 		anchors := g.anchors(s.value)
 		i := slices.IndexFunc(groups, func(x *group) bool { return g.together(x.anchors, x.sinks[0].value, anchors, s.value) })
 		if i < 0 {
@@ -208,6 +212,8 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 				out = append(out, g.productSection(sink{value: y, write: func(r *region) { g.storeBlock(y, y, r, r) }}))
 			}
 			g.later = append(g.later, s)
+		case g.choosesBeside(s, anchors):
+			out = append(out, g.joinSection(s, anchors))
 		case !g.scattered(s, anchors) && g.bySlots(s, anchors):
 			out = append(out, g.slotSection(s, anchors))
 		case !g.scattered(s, anchors):
@@ -220,7 +226,12 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 		}
 	}
 	if slots != nil {
-		out = append(out, g.groupedSections(slots, anchors)...)
+		return append(out, g.groupedSections(slots, anchors)...)
+	}
+	for _, s := range out {
+		if g.fn.Mode == ir.Decode {
+			s.warps *= g.twice(anchors[0])
+		}
 	}
 	return out
 }

@@ -319,7 +319,18 @@ func (b *Builder) Barrier() { b.add(&Op{Code: Barrier}) }
 // the next round; the results are the last.
 func (b *Builder) Loop(name string, from, to *Value, step int, init []*Value,
 	body func(i *Value, carried []*Value) []*Value) []*Value {
-	op := &Op{Code: Loop, Args: append([]*Value{from, to}, init...), Step: step, Body: &Block{}}
+	return b.rounds(&Op{Code: Loop, Step: step}, name, from, to, init, body)
+}
+
+// LoopWhile is a Loop that ends before a round in which the first carried value, a scalar of Bool, does not hold.
+func (b *Builder) LoopWhile(name string, from, to *Value, step int, init []*Value,
+	body func(i *Value, carried []*Value) []*Value) []*Value {
+	return b.rounds(&Op{Code: Loop, Step: step, While: true}, name, from, to, init, body)
+}
+
+func (b *Builder) rounds(op *Op, name string, from, to *Value, init []*Value,
+	body func(i *Value, carried []*Value) []*Value) []*Value {
+	op.Args, op.Body = append([]*Value{from, to}, init...), &Block{}
 	counter := &Value{Name: name, DType: I32}
 	op.Body.Args = append(op.Body.Args, counter)
 	var carried []*Value

@@ -231,13 +231,17 @@ func (m *machine) loop(op *Op, args map[string]Arg) func() {
 		m.vals[op.Body.Args[k+1]] = t
 		start = append(start, copyTile(t, m.vals[op.Args[k+2]]))
 	}
+	goesOn := []bool{true}
+	if op.While {
+		goesOn = m.vals[op.Body.Args[1]].b
+	}
 	body := m.block(op.Body, args)
 	from, to, step := m.vals[op.Args[0]], m.vals[op.Args[1]], int64(op.Step)
 	m.drop(counter)
 	return func() {
 		run(start)
 		end := int64(to.i[0])
-		for i := int64(from.i[0]); i < end; i += step {
+		for i := int64(from.i[0]); i < end && goesOn[0]; i += step {
 			counter.i[0] = int32(i)
 			run(body)
 		}

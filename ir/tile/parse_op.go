@@ -217,6 +217,7 @@ func (p *parser) loop(op *Op, results []token) {
 			}
 		})
 	}
+	op.While = p.accept("while")
 	if p.err == nil && len(results) != len(op.Results) {
 		p.failAt(counter, "the loop carries %s and yields %d", strconv.Itoa(len(op.Results)), len(results))
 	}

@@ -322,6 +322,9 @@ func (w *printer) loop(op *Op) string {
 		}
 		text += word + w.ref(v) + " = " + w.arg(op, k+2)
 	}
+	if op.While {
+		text += " while"
+	}
 	return text
 }
 

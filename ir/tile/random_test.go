@@ -189,6 +189,9 @@ func (b *maker) nested(depth int) *Value {
 		return nil
 	}
 	init := []*Value{b.float(), b.float(), b.number()}
+	if b.rng.Intn(3) == 0 {
+		return b.nestedWhile(outer, init[0], inside)
+	}
 	r := b.Loop("i", b.Int(0), b.Int(b.rng.Intn(4)), 1+b.rng.Intn(2), init, func(i *Value, c []*Value) []*Value {
 		b.pool = append(append(b.pool, c...), i)
 		inside()
@@ -208,6 +211,23 @@ func (b *maker) nested(depth int) *Value {
 	})
 	b.pool = append(b.pool[:outer], r[1:]...)
 	return r[0]
+}
+
+// nestedWhile makes a loop that ends early in some instances.
+func (b *maker) nestedWhile(outer int, init *Value, inside func()) *Value {
+	ends := b.rng.Intn(4)
+	goesOn := func(i *Value) *Value { return b.Lt(b.Add(i, b.pid), b.Int(ends)) }
+	r := b.LoopWhile("i", b.Int(0), b.Int(3), 1, []*Value{goesOn(b.Int(0)), init}, func(i *Value, c []*Value) []*Value {
+		b.pool = append(b.pool, c[1], i)
+		inside()
+		next := b.pool[len(b.pool)-1]
+		if !sameType(next, c[1]) {
+			next = c[1]
+		}
+		return []*Value{goesOn(b.AddI(i, 1)), b.Add(next, c[1])}
+	})
+	b.pool = append(b.pool[:outer], r[1])
+	return r[1]
 }
 
 // keep stores a value at a place of its own.

@@ -174,7 +174,7 @@ func (s *simplifier) loop(op *Op) {
 	k := 0
 	for i := range op.Results {
 		arg, init := b.Args[i+1], op.Args[i+2]
-		if s.now(b.Yield[i]) == arg || s.now(b.Yield[i]) == init {
+		if isCondition := op.While && i == 0; !isCondition && (s.now(b.Yield[i]) == arg || s.now(b.Yield[i]) == init) {
 			s.becomes[arg], s.becomes[op.Results[i]] = init, init
 			if init.Name == "" {
 				init.Name = op.Results[i].Name
@@ -271,6 +271,9 @@ func (d *sweeper) use(values ...*Value) {
 // markLoop adds carried values as long as the body turns out to read more of them.
 func (d *sweeper) markLoop(op *Op) {
 	d.use(op.Args[:2]...)
+	if op.While {
+		d.use(op.Body.Args[1])
+	}
 	for before := -1; before != len(d.live); {
 		before = len(d.live)
 		for k, r := range op.Results {

@@ -85,6 +85,13 @@ func TestSimplify(t *testing.T) {
 			})
 			b.Store(out, r[0], r[1], nil)
 		}, "%p = program_id; %0 = int 0; %1 = int 4; %2 = loop %i = %0 to %1 step 1 with %3 = %0 {; %4 = add %3, %p; yield %4; }; store out[%p] = %2"},
+		"what a loop goes on by stays": {func(b *Builder, out *Param) {
+			goesOn := b.Lt(b.ProgramID(), b.Int(2)).Named("going")
+			b.LoopWhile("i", b.Int(0), b.Int(4), 1, []*Value{goesOn}, func(i *Value, c []*Value) []*Value {
+				b.Store(out, i, i, nil)
+				return c
+			})
+		}, "%0 = program_id; %1 = int 2; %going = lt %0, %1; %2 = int 0; %3 = int 4; %going.1 = loop %i = %2 to %3 step 1 with %going.2 = %going while {; store out[%i] = %i; yield %going.2; }"},
 		"values around a loop serve inside": {func(b *Builder, out *Param) {
 			x := b.MulI(b.ProgramID(), 8)
 			b.Loop("i", b.Int(0), b.Int(4), 1, nil, func(i *Value, c []*Value) []*Value {

@@ -150,6 +150,7 @@ type Op struct {
 	Axis  int     // Expand, Sum, Max, Min
 	Perm  []int   // Transpose
 	Step  int     // Loop
+	While bool    // Loop: only as long as the first carried value holds, a scalar of Bool
 	Body  *Block  // Loop, If
 	Else  *Block  // If; nil for none
 	Note  string  // a comment on the line before; for If of sections what the branch does

@@ -381,6 +381,9 @@ func (v *verifier) loop(op *Op) bool {
 	if c := b.Args[0]; c == nil || c.DType != I32 || len(c.Shape) > 0 {
 		v.report(op, "loop1", "the counter must be i32")
 	}
+	if op.While && (len(op.Results) == 0 || op.Results[0].DType != Bool || len(op.Results[0].Shape) > 0) {
+		v.report(op, "loop1", "the first value that the loop carries says whether it goes on, and must be i1")
+	}
 	for k, r := range op.Results {
 		for _, x := range []*Value{op.Args[k+2], b.Args[k+1], b.Yield[k]} {
 			if x != nil && !sameType(x, r) {

@@ -144,6 +144,7 @@ var breaches = []struct{ label, old, new, message string }{
 	{"shape1", "if %last {", "if %ok {", "a tile of [16] where a scalar is expected"},
 	{"loop1", "step 16", "step 0", "step 0: a loop counts upwards"},
 	{"loop1", "%zero to %k step", "%lane to %k step", "%lane is i32[BLOCK=16], expected i32"},
+	{"loop1", "with %acc.1 = %start {", "with %acc.1 = %start while {", "the first value that the loop carries says whether it goes on, and must be i1"},
 	{"loop1", "yield %sum", "yield %a", "%a is bf16[BLOCK=16, BLOCK=16], and the value that it becomes is f32"},
 }
 
