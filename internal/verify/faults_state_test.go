@@ -13,10 +13,18 @@ var routingFaults = []fault{
 		}
 	}},
 	{planted: "of equal experts the later ones are taken to come before a rank's own", kernel: "experts_w1_w3.decode", variation: Duplicates, plant: func(e *edit) {
-		equal := e.find("order of equal scores", func(op *tile.Op) bool {
-			return op.Code == tile.And && op.Args[0].Def.Code == tile.Eq && op.Args[1].Def.Code == tile.Lt && len(op.Results[0].Shape) == 2
-		})
-		equal.Args[1].Def.Code = tile.Gt
+		for _, equal := range e.all(func(op *tile.Op) bool {
+			return op.Code == tile.And && op.Args[0].Def != nil && op.Args[0].Def.Code == tile.Eq && op.Args[1].Def != nil && op.Args[1].Def.Code == tile.Lt
+		}) {
+			equal.Args[1].Def.Code = tile.Gt
+		}
+	}},
+	{planted: "one of the rank's experts is found again and again", kernel: "experts_w1_w3.decode", plant: func(e *edit) {
+		turn := e.loop("turn").Body
+		e.replace(turn.Yield[1], turn.Args[2])
+	}},
+	{planted: "the search for the rank's experts ends after one", kernel: "experts_w1_w3.decode", plant: func(e *edit) {
+		e.operand(e.loop("turn"), 1, func(p *patch, x *tile.Value) *tile.Value { return p.int(1) })
 	}},
 	{planted: "a group reads its list from the second place on", kernel: "experts_w1_w3.decode", plant: func(e *edit) {
 		e.operand(e.load("ffn_chosen_lists"), 0, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Add, x, p.int(1)) })
