@@ -13,8 +13,7 @@ import (
 
 // overlap says how launches of program i of the kernel overlap with others, and puts its wait where it belongs: ahead of all
 // else or, where the next launch comes early too, behind loads of what is settled, of up to held bytes, and what these
-// need. Programs that stream many bytes keep their loads behind the wait: their instances are too many to be there at once,
-// and each would begin with a burst.
+// need. Programs that stream many bytes keep their loads behind the wait: ahead of it they took longer.
 func (k *Lowered) overlap(i int, p *tile.Program, held int) {
 	p.Launch.Dependents = k.dependents(p)
 	if p.Launch.Dependents != tile.EarlyDependents {
