@@ -88,8 +88,9 @@ func (e *MalformedError) Error() string {
 // Unwrap is what the verifier said.
 func (e *MalformedError) Unwrap() error { return e.Reason }
 
-// finish makes of the programs of a kernel what a build has and returns the rules of the target that they break.
-func (k *Lowered) finish(t targets.Target, plan ir.Memory) ([]Violation, error) {
+// finish makes of the programs of a kernel what a build has and returns the rules of the target that they break. Where they
+// wait for the launch before comes last: all else then stands where it will stay.
+func (k *Lowered) finish(t targets.Target, plan ir.Memory, blocks schedule) ([]Violation, error) {
 	var all []Violation
 	for i, p := range k.Programs {
 		k.price(p)
@@ -98,6 +99,9 @@ func (k *Lowered) finish(t targets.Target, plan ir.Memory) ([]Violation, error) 
 			return all, &MalformedError{p, err}
 		}
 		legal, violations := Legalize(p, t, k.Largest(plan))
+		if t.Launch.Dependent.Is(true) {
+			k.overlap(i, legal, blocks.heldBytes)
+		}
 		if err := tile.Verify(legal); err != nil {
 			return all, &MalformedError{legal, err}
 		}

@@ -119,12 +119,16 @@ func (g *gen) mixProducts(in *ir.Instr, r *region, from, to *tile.Value) (produc
 	return out[0], out[1]
 }
 
-// mixWidth is how many columns of a stream are multiplied at once.
+// mixWidth is how many columns of a stream are multiplied at once. Where launches are dependent, columns of the matrix for all
+// streams are loaded before the wait, and are so few that a program can hold them.
 func (g *gen) mixWidth(in *ir.Instr) int {
-	_, d, rows := g.mixSizes(in)
+	hc, d, rows := g.mixSizes(in)
 	width := max(64, g.plan.mixElements/pow2(rows))
 	if g.fn.Mode == ir.Decode {
 		width = min(width, max(64, pow2(d)/g.plan.mixParts))
+		if held := g.plan.heldBytes / (hc * pow2(rows) * tile.F32.Bytes()); held > 0 {
+			width = min(width, max(64, pow2(held+1)/2))
+		}
 	}
 	return min(width, pow2(d))
 }

@@ -110,6 +110,9 @@ func (c *copier) copyOn(op *tile.Op, args []*tile.Value) []*tile.Value {
 	case tile.Barrier:
 		c.Barrier()
 		return nil
+	case tile.Wait:
+		c.Wait()
+		return nil
 	}
 	v := c.copyValue(op, args)
 	old := op.Results[0]

@@ -91,7 +91,7 @@ func finished(m *ir.Module, f *ir.Func, t targets.Target, blocks schedule, plan 
 	if err != nil {
 		return nil, nil, err
 	}
-	violations, err := k.finish(t, plan)
+	violations, err := k.finish(t, plan, blocks)
 	return k, violations, err
 }
 
@@ -115,11 +115,6 @@ func lower(m *ir.Module, k *ir.Func, t targets.Target, blocks schedule) (kernel 
 		arrived: map[*ir.Instr]bool{}, sums: map[*ir.Instr]bool{}, factors: map[*ir.Instr]bool{}, stage: map[*ir.Instr]int{},
 		sorted: map[*ir.Value][]int{}, waits: map[*ir.Instr]bool{}}
 	g.phases()
-	if t.Launch.Dependent.Is(true) {
-		for _, p := range g.kernel.Programs {
-			p.Launch.Dependents = g.kernel.dependents(p)
-		}
-	}
 	return g.kernel, nil
 }
 

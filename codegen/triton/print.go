@@ -25,7 +25,6 @@ func Print(p *tile.Program) []byte {
 		w.header()
 		w.signature()
 		w.docstring()
-		w.dependents()
 		w.block(p.Body)
 		if !w.divideLong() {
 			return []byte(w.text.String())
@@ -41,21 +40,6 @@ type writer struct {
 	notes  []string   // comments waiting for their statement
 	opened bool       // the last line opened a block
 	long   []*tile.Op // statements that took more than a line
-}
-
-// dependents prints how launches overlap. The wait comes first: a launch is complete only when its instances are, so none may
-// pass over it.
-func (w *writer) dependents() {
-	if w.program.Launch.Dependents == tile.NoDependents {
-		return
-	}
-	w.line("# The launch before has ended; %s.", map[tile.Dependents]string{
-		tile.LateDependents: "the next begins as this one ends", tile.EarlyDependents: "the next may begin and wait for this one",
-	}[w.program.Launch.Dependents])
-	w.line("tl.extra.cuda.gdc_wait()")
-	if w.program.Launch.Dependents == tile.EarlyDependents {
-		w.line("tl.extra.cuda.gdc_launch_dependents()")
-	}
 }
 
 // divideLong marks the half of each long statement to become one of its own, and reports whether there was

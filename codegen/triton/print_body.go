@@ -44,6 +44,8 @@ func (w *writer) op(op *tile.Op) {
 		w.statement(op, "", newCall("tl.store", args...))
 	case tile.Barrier:
 		w.statement(op, "", newCall("tl.debug_barrier"))
+	case tile.Wait:
+		w.wait(op)
 	case tile.AtomicAdd:
 		if x := w.vars[op.Results[0]]; x != nil {
 			w.assign(op, x.name, w.expr(op.Results[0]))
@@ -54,6 +56,19 @@ func (w *writer) op(op *tile.Op) {
 		if x := w.vars[op.Results[0]]; x != nil {
 			w.assign(op, x.name, w.expr(op.Results[0]))
 		}
+	}
+}
+
+// wait prints where the launch before has ended, and how the next overlaps with this one. The next may begin only here: what it
+// reads before its own wait is then behind two launches.
+func (w *writer) wait(op *tile.Op) {
+	early := w.program.Launch.Dependents == tile.EarlyDependents
+	w.notes = append(w.notes, "The launch before has ended; "+map[bool]string{
+		false: "the next begins as this one ends.", true: "the next may begin and wait for this one.",
+	}[early])
+	w.statement(op, "", newCall("tl.extra.cuda.gdc_wait"))
+	if early {
+		w.statement(op, "", newCall("tl.extra.cuda.gdc_launch_dependents"))
 	}
 }
 

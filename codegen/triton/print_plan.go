@@ -83,7 +83,7 @@ func (l *plan) number(b *tile.Block, parent *tile.Op, pos int) int {
 			l.slow = append(l.slow, s.pos)
 		}
 		switch op.Code {
-		case tile.Store, tile.AtomicAdd, tile.Barrier:
+		case tile.Store, tile.AtomicAdd, tile.Barrier, tile.Wait:
 			l.effects = append(l.effects, s.pos)
 		case tile.Dot:
 			l.slow = append(l.slow, s.pos)
@@ -152,7 +152,8 @@ func (l *plan) markLive() {
 		keep(v.Def)
 	}
 	for op := range l.sites {
-		if op.Code == tile.Store || op.Code == tile.AtomicAdd || op.Code == tile.Barrier {
+		switch op.Code {
+		case tile.Store, tile.AtomicAdd, tile.Barrier, tile.Wait:
 			keep(op)
 		}
 	}

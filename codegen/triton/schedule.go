@@ -39,6 +39,7 @@ type schedule struct {
 	maskedRows    int  // rows of a tile under a mask at most; 0 for any
 	factorsApart  bool // whether exponentials that scale rows of tiles come from a program of their own
 	lastAxis      bool // whether only the last axis of a tile reduces
+	heldBytes     int  // that a program loads before it waits for the launch before, at most
 	ropeApart     bool // whether the channels that a rope turns are taken out of a row, which takes less room
 }
 
@@ -70,6 +71,9 @@ func scheduleFor(t targets.Target) schedule {
 	}
 	if n, ok := t.Loads.MaxMasked.Get(); ok {
 		p.maskedRows, p.headRows, p.dotRows = n, min(p.headRows, n), min(p.dotRows, n)
+	}
+	if t.Launch.Dependent.Is(true) {
+		p.heldBytes = 3 * p.gemvElements // what one round of a product in bf16 reads, with scales and other small things
 	}
 	p.factorsApart = t.Ops.BroadcastExp.Is(targets.Forbidden)
 	p.lastAxis = t.Reductions.LastAxis.Is(true)

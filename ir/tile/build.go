@@ -315,6 +315,9 @@ func (b *Builder) AtomicAdd(p *Param, offset, x *Value) *Value {
 // Barrier waits until all threads of the instance have stored.
 func (b *Builder) Barrier() { b.add(&Op{Code: Barrier}) }
 
+// Wait waits until the launch before has ended.
+func (b *Builder) Wait() { b.add(&Op{Code: Wait}) }
+
 // Loop counts from a value to another by step. Body takes the counter and the carried values and returns those of
 // the next round; the results are the last.
 func (b *Builder) Loop(name string, from, to *Value, step int, init []*Value,

@@ -23,6 +23,33 @@ func EvalExpr(text string, env map[string]int) (int, error) {
 	return int(n), nil
 }
 
+// LeastOf is a number that an expression does not fall below while no name falls below its number in least, which are none
+// below zero; false if that cannot be told by looking at sums, products, quotients and minima alone.
+func LeastOf(text string, least map[string]int) (int, bool) {
+	e, err := parseSizeExpr(text)
+	if err != nil || !e.grows() {
+		return 0, false
+	}
+	n, err := e.eval(least)
+	return int(n), err == nil
+}
+
+// grows reports whether an expression of numbers that are not negative never falls as they grow.
+func (e *sizeExpr) grows() bool {
+	switch e.op {
+	case "-", "neg", "%":
+		return false
+	case "//":
+		return e.args[0].grows() && e.args[1].op == "num"
+	}
+	for _, a := range e.args {
+		if !a.grows() {
+			return false
+		}
+	}
+	return true
+}
+
 // ExprNames are the names that an expression uses, sorted.
 func ExprNames(text string) ([]string, error) {
 	e, err := parseSizeExpr(text)

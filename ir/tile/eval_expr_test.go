@@ -59,3 +59,18 @@ func TestExprNames(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"BLOCK", "s"}, names)
 }
+
+func TestLeastOf(t *testing.T) {
+	least := map[string]int{"b": 1, "p": 0}
+	for text, want := range map[string]int{
+		"b * 32": 32, "(b) + (b * (p // 64))": 1, "b * ((128 + min(512, (p + 1) // 4) + 15) // 16)": 8, "max(b, p)": 1, "p * 7": 0, "12": 12,
+	} {
+		n, ok := LeastOf(text, least)
+		require.True(t, ok, text)
+		require.Equal(t, want, n, text)
+	}
+	for _, text := range []string{"b - p", "-b", "p % 4 + b", "12 // b", "b * (1 - min(1, p))", "b + unknown", "b +"} {
+		_, ok := LeastOf(text, least)
+		require.False(t, ok, text)
+	}
+}

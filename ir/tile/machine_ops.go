@@ -50,6 +50,7 @@ func (m *machine) op(op *Op, args map[string]Arg) func() {
 		return m.atomicAdd(op)
 	case c == Barrier:
 		return m.barrier()
+	case c == Wait: // launches follow each other here
 	case c == Loop:
 		return m.loop(op, args)
 	case c == If:

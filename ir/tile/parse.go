@@ -59,7 +59,7 @@ func (p *parser) header() {
 		q.Source = p.take(tokString, "where the kernel comes from, in quotes").text
 	}
 	p.end()
-	for p.at("const") || p.at("scalar") || p.at("in") || p.at("out") || p.at("inout") {
+	for p.at("const") || p.at("scalar") || p.at("settled") || p.at("in") || p.at("out") || p.at("inout") {
 		p.declaration()
 	}
 	q.Grid = p.fact("grid")
@@ -113,7 +113,11 @@ func (p *parser) checkExpr(t token, text string) {
 }
 
 func (p *parser) declaration() {
+	settled := p.accept("settled")
 	word := p.take(tokWord, "a declaration").text
+	if settled && p.err == nil && word != "in" && word != "out" && word != "inout" {
+		p.failAt(p.tok(), "only pointers are settled, not a %s", word)
+	}
 	name := p.tok()
 	doc := p.cur.comment
 	id := p.ident("a name")
@@ -129,7 +133,7 @@ func (p *parser) declaration() {
 		p.prog.Params = append(p.prog.Params, &Param{Name: id, DType: I32, Access: In, Doc: doc})
 	default:
 		p.expect(":")
-		q := &Param{Name: id, Pointer: true, Access: Access(word), DType: p.dtype(), Doc: doc}
+		q := &Param{Name: id, Pointer: true, Access: Access(word), DType: p.dtype(), Settled: settled, Doc: doc}
 		q.Shape = p.extents()
 		p.prog.Params = append(p.prog.Params, q)
 	}

@@ -138,6 +138,9 @@ func (p *Program) declarations() [][2]string {
 		text := "scalar " + q.Name
 		if q.Pointer {
 			text = fmt.Sprintf("%s %s: %s[%s]", q.Access, q.Name, q.DType, strings.Join(q.Shape, ", "))
+			if q.Settled {
+				text = "settled " + text
+			}
 		}
 		out = append(out, [2]string{text, q.Doc})
 	}

@@ -61,7 +61,10 @@ type Param struct {
 	// Shape is the extent of what a pointer points to, outermost axis first, as expressions over scalars and
 	// constants; the product is how many elements there are.
 	Shape []string
-	Doc   string
+	// Settled says of a pointer that is only read that no launch which may still run as this one begins writes what it points
+	// to, so that it can be read before the wait.
+	Settled bool
+	Doc     string
 }
 
 // Program is one kernel.
@@ -88,7 +91,7 @@ type Launch struct {
 }
 
 // Dependents is how a launch overlaps with the one before and the one behind, where a machine has dependent launches: a
-// program that may begin early waits for the launch before it, ahead of everything else that it does.
+// program that may begin early waits for the launch before it (Wait) ahead of what that may have to do with.
 type Dependents string
 
 const (
@@ -214,6 +217,7 @@ const (
 	Store     // Args: offsets, value, mask or nil; rounds to the parameter's DType
 	AtomicAdd // Args: offset, value, both i32 scalars; the result is the old value; orders memory both ways
 	Barrier   // all threads of the instance have written what they store before it
+	Wait      // the launch before has ended: what it wrote can be read
 
 	Loop // Args: from, to, initial values…; Step a constant; Results: final values
 	If   // Args: condition; no results
@@ -227,7 +231,7 @@ var codeNames = [...]string{
 	And: "and", Or: "or", Xor: "xor", Shl: "shl", Shr: "shr",
 	Lt: "lt", Le: "le", Gt: "gt", Ge: "ge", Eq: "eq", Ne: "ne",
 	Where: "where", Cast: "cast", Bitcast: "bitcast", Sum: "sum", Max: "max", Min: "min", Dot: "dot",
-	Load: "load", Store: "store", AtomicAdd: "atomic_add", Barrier: "barrier", Loop: "loop", If: "if",
+	Load: "load", Store: "store", AtomicAdd: "atomic_add", Barrier: "barrier", Wait: "wait", Loop: "loop", If: "if",
 }
 
 // String is the op's name in text.

@@ -26,6 +26,8 @@ const (
 //	[type1] formats go together; arithmetic is in f32, i32, i64 and i1
 //	[shape1] shapes go together; extents are powers of two, or the declared constants that they are named after
 //	[loop1] a loop counts upwards and carries values of one type each
+//	[wait1] where launches are dependent every path waits once, and before that nothing is written and only what is settled
+//	        is read; elsewhere nothing waits
 func Verify(p *Program) error {
 	v := &verifier{p: p, defined: map[*Value]bool{}, known: map[*Value]bool{}, blocks: map[*Block]bool{}}
 	v.program()
@@ -37,6 +39,9 @@ func Verify(p *Program) error {
 		v.report(nil, "form1", "the body takes and yields nothing")
 	}
 	v.block(p.Body)
+	if v.list.Len() == 0 {
+		v.waits()
+	}
 	return v.list.Err()
 }
 
@@ -150,6 +155,9 @@ func (v *verifier) param(q *Param, known map[string]bool) {
 	}
 	if q.Access != In && q.Access != Out && q.Access != InOut {
 		v.report(nil, "param1", "pointer %s has access %q, expected in, out or inout", q.Name, string(q.Access))
+	}
+	if q.Settled && q.Access != In {
+		v.report(nil, "param1", "pointer %s is settled and has access %s: what is written is not settled", q.Name, q.Access)
 	}
 	for _, text := range q.Shape {
 		v.expr("extent of "+q.Name, text, known)
@@ -332,7 +340,7 @@ func (c Code) arity() (takes, yields int) {
 		return 2, 1
 	case Store:
 		return 3, 0
-	case Barrier:
+	case Barrier, Wait:
 		return 0, 0
 	case If:
 		return 1, 0

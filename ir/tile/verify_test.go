@@ -9,7 +9,7 @@ import (
 	"flagc/internal/diag"
 )
 
-// small uses every op once; the cases below break it.
+// small uses every op but wait once; the cases below break it.
 const small = `# Everything at once.
 #
 # Shapes: x[s, K]
@@ -261,6 +261,7 @@ func TestParseSaysWhereAndWhat(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add(small)
+	f.Add(waiting)
 	f.Add(rowNorm(128).String())
 	f.Add(randomProgram(1).String())
 	f.Fuzz(func(t *testing.T, text string) {

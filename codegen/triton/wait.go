@@ -1,0 +1,229 @@
+package triton
+
+import (
+	"slices"
+
+	"flagc/ir"
+	"flagc/ir/tile"
+)
+
+// On a machine with dependent launches the instances of a launch are there while the one before still works, and wait for
+// its end. What no launch writes that may still run by then can be read before: its way from memory, which is long, is
+// then hidden by the work of another.
+
+// overlap says how launches of program i of the kernel overlap with others, and puts its wait where it belongs: ahead of all
+// else or, where the next launch comes early too, behind loads of what is settled, of up to held bytes, and what these
+// need. Programs that stream many bytes keep their loads behind the wait: ahead of it they took longer.
+func (k *Lowered) overlap(i int, p *tile.Program, held int) {
+	p.Launch.Dependents = k.dependents(p)
+	if p.Launch.Dependents != tile.EarlyDependents {
+		p.Body.Ops = slices.Insert(p.Body.Ops, 0, &tile.Op{Code: tile.Wait})
+		return
+	}
+	for _, q := range p.Params {
+		q.Settled = k.settled(i, q)
+	}
+	w := &waits{ready: map[*tile.Value]bool{}, is: map[*tile.Value]*tile.Value{}}
+	w.place(p.Body, held)
+	if w.entered {
+		tile.Simplify(p) // a counter that has become a number
+	}
+}
+
+// settled reports whether program i of the kernel may read a parameter before it waits. No launch writes weights, and the
+// host has written ropes' tables before. As for the rest: a launch lets the next begin only when it has waited itself, so when
+// program i begins, all launches have ended but the one before it. What that does not write has been written by then. Which
+// launch that is is known if it is of the same kernel: the program before, or, where that may have had no instances and so
+// no launch, also the one before that.
+func (k *Lowered) settled(i int, q *tile.Param) bool {
+	b, bound := k.Bindings[q.Name]
+	if !q.Pointer || q.Access != tile.In || !bound {
+		return false
+	}
+	if b.Source == FromRope || b.Value != nil && b.Value.Kind == ir.WeightValue {
+		return true
+	}
+	for i--; i >= 0 && !k.writes(k.Programs[i], q.Name); i-- {
+		if k.launches(k.Programs[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// writes reports whether a program writes anything of what a parameter of the kernel points to, a state under any of its names.
+func (k *Lowered) writes(p *tile.Program, name string) bool {
+	v := k.Bindings[name].Value
+	return slices.ContainsFunc(p.Params, func(q *tile.Param) bool {
+		o := k.Bindings[q.Name].Value
+		return q.Pointer && q.Access != tile.In && (q.Name == name || o != nil && v != nil && o.Root() == v.Root())
+	})
+}
+
+// launches reports whether a program has instances whatever the sizes are.
+func (k *Lowered) launches(p *tile.Program) bool {
+	least := map[string]int{}
+	for _, c := range p.Consts {
+		least[c.Name] = c.Value
+	}
+	for _, q := range p.Params {
+		least[q.Name] = 0
+		if s := k.Bindings[q.Name].Symbol; s == "b" || s == "s" {
+			least[q.Name] = 1 // there is no call without a sequence or a token
+		}
+	}
+	n, known := tile.LeastOf(p.Grid, least)
+	return known && n > 0
+}
+
+// waits puts a program's wait in its place.
+type waits struct {
+	ready   map[*tile.Value]bool        // whether it can be computed before the wait
+	is      map[*tile.Value]*tile.Value // what counters, carried values and results of loops that run once are
+	entered bool                        // something has left such a loop
+}
+
+// reach is the beginning of a block, as far as ops follow each other whatever happens.
+type reach struct {
+	ops   []*tile.Op // those in loops that run once among them, without these loops
+	stop  *tile.Op   // the first that writes, or that holds ops which may run more or less often than once; nil for none
+	loads []*tile.Op // those of settled parameters that go ahead of the wait
+	bytes int        // that they load
+	all   bool       // everything in ops can go ahead of the wait
+}
+
+// place puts the wait into a block that begins before it and ends behind it: behind loads of up to held bytes. Where nothing
+// stands in the way of going on into both branches of a conditional, each has a wait of its own.
+func (w *waits) place(b *tile.Block, held int) {
+	r := w.look(b, held)
+	if branch := r.branch(b); branch != nil && w.gains(branch, held-r.bytes) {
+		if branch.Else == nil {
+			branch.Else = &tile.Block{}
+		}
+		w.place(branch.Body, held-r.bytes)
+		w.place(branch.Else, held-r.bytes)
+		return
+	}
+	ahead := map[*tile.Op]bool{}
+	for _, op := range r.loads {
+		w.need(op, ahead)
+	}
+	var ops []*tile.Op
+	for _, op := range r.ops {
+		if !ahead[op] {
+			continue
+		}
+		ops = append(ops, op)
+		w.entered = w.entered || !slices.Contains(b.Ops, op)
+		for i, v := range op.Args {
+			op.Args[i] = w.now(v)
+		}
+	}
+	remove(b, ahead)
+	b.Ops = slices.Concat(ops, []*tile.Op{{Code: tile.Wait}}, b.Ops)
+}
+
+// look finds what a block begins with.
+func (w *waits) look(b *tile.Block, held int) reach {
+	r := reach{all: true}
+	r.stop = w.collect(b, &r)
+	for _, op := range r.ops {
+		ready := w.ready[op.Results[0]]
+		r.all = r.all && ready
+		if op.Code != tile.Load || !ready {
+			continue
+		}
+		v := op.Results[0]
+		if n := v.Len() * v.DType.Bytes(); r.bytes+n <= held {
+			r.loads, r.bytes = append(r.loads, op), r.bytes+n
+		} else {
+			r.all = false
+		}
+	}
+	return r
+}
+
+// collect adds the ops of a block, up to the one that it returns.
+func (w *waits) collect(b *tile.Block, r *reach) *tile.Op {
+	for _, op := range b.Ops {
+		switch {
+		case op.RunsOnce():
+			w.is[op.Body.Args[0]] = op.Args[0]
+			for k, v := range op.Body.Args[1:] {
+				w.is[v] = op.Args[2+k]
+			}
+			if stop := w.collect(op.Body, r); stop != nil {
+				return stop
+			}
+			for k, v := range op.Results {
+				w.is[v] = op.Body.Yield[k]
+			}
+		case op.Code.HasEffect():
+			return op
+		default:
+			ready := op.Code != tile.Load || op.Param.Settled
+			for _, v := range op.Args {
+				ready = ready && (v == nil || w.ready[w.now(v)])
+			}
+			w.ready[op.Results[0]] = ready
+			r.ops = append(r.ops, op)
+		}
+	}
+	return nil
+}
+
+// now is what a value is outside of the loops that run once.
+func (w *waits) now(v *tile.Value) *tile.Value {
+	for w.is[v] != nil {
+		v = w.is[v]
+	}
+	return v
+}
+
+// branch is the conditional in block b that the wait can go into, nil for none.
+func (r reach) branch(b *tile.Block) *tile.Op {
+	if r.all && r.stop != nil && r.stop.Code == tile.If && slices.Contains(b.Ops, r.stop) {
+		return r.stop
+	}
+	return nil
+}
+
+// gains reports whether anything can be loaded before the wait if that goes into a conditional.
+func (w *waits) gains(branch *tile.Op, held int) bool {
+	for _, b := range []*tile.Block{branch.Body, branch.Else} {
+		if b == nil {
+			continue
+		}
+		r := w.look(b, held)
+		if len(r.loads) > 0 {
+			return true
+		}
+		if next := r.branch(b); next != nil && w.gains(next, held) {
+			return true
+		}
+	}
+	return false
+}
+
+// need marks an op and all that it is computed from.
+func (w *waits) need(op *tile.Op, ahead map[*tile.Op]bool) {
+	if ahead[op] {
+		return
+	}
+	ahead[op] = true
+	for _, v := range op.Args {
+		if v != nil {
+			w.need(w.now(v).Def, ahead)
+		}
+	}
+}
+
+// remove takes ops out of a block and of the loops in it that run once.
+func remove(b *tile.Block, gone map[*tile.Op]bool) {
+	for _, op := range b.Ops {
+		if op.RunsOnce() {
+			remove(op.Body, gone)
+		}
+	}
+	b.Ops = slices.DeleteFunc(b.Ops, func(op *tile.Op) bool { return gone[op] })
+}
