@@ -10,6 +10,10 @@ import (
 // itself: 64 KiB as bf16, what a program reads anyway for 16 rows of a projection of 4096 fp8 columns.
 const smallRow = 1 << 15
 
+// shortRow is the largest row, in elements of one token, that programs compute anew although the launch before has parts of
+// it: quantising a few elements for each thread takes less time than programs take to find out which of them is the last.
+const shortRow = 1 << 11
+
 // reach says which programs of a launch have a value that is computed in it.
 type reach uint8
 
@@ -61,10 +65,44 @@ func (s *schedule) meets(in *ir.Instr, here map[int]held) ([]held, bool) {
 		return s.anchor(in, parts, anchored)
 	case len(parts) > 0 && isView(in):
 		return []held{viewed(in, parts[0], anchored)}, true
+	case len(parts) > 0 && s.anew(in, parts):
+		return nil, false
 	case len(parts) > 0:
 		return s.light(in, parts, anchored)
 	}
 	return s.alone(in), true
+}
+
+// anew reports whether an op over blocks of columns leaves the launch of the product that it is computed from to its
+// readers, each of whose programs computes it for itself: in decoding programs of a product have fewer columns than a
+// block, and the last of them would have to wait for the others. Its readers are products, which stand higher anyway.
+// Chosen experts are none of them: each of their programs would need the rows of all slots.
+func (s *schedule) anew(in *ir.Instr, parts map[int]held) bool {
+	x, r := parts[0], in.Results[0]
+	if s.f.Mode != ir.Decode || in.Attrs.Int("block") == 0 || !x.anchored || s.row(in) > shortRow || s.kept[r] {
+		return false
+	}
+	for _, j := range s.users[r] {
+		if user := s.body[j]; !isAnchor(user) || user.Op.Class != ir.Contraction || choosesWeights(user) {
+			return false
+		}
+	}
+	return x.axes[len(x.axes)-1].spread && len(s.users[r]) > 0
+}
+
+// choosesWeights reports whether rows of a product choose which of its weights they are multiplied with.
+func choosesWeights(in *ir.Instr) bool {
+	for i, a := range in.Args {
+		if a == nil || a.Kind != ir.WeightValue {
+			continue
+		}
+		for _, l := range in.Letters(i) {
+			if !in.Yields(l) && !slices.Contains(in.Letters(0), l) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (s *schedule) all(in *ir.Instr, h held) []held { return slices.Repeat([]held{h}, len(in.Results)) }

@@ -152,6 +152,60 @@ func TestTail(t *testing.T) {
 	}
 }
 
+// narrow is a product whose result is quantised for what reads it: WIDE columns of a token, READER, and what it YIELDS.
+const narrow = `module m from "m.flag"
+dims D=128 E=4 F=WIDE k=2
+
+params main {
+  weight up:      fp8<128x128>[F, D] from "up"
+  weight down:    fp8<128x128>[D, F] from "down"
+  weight experts: fp4<1x32>[E, D, F] from "experts"
+}
+
+func main.MODE(%x: bf16[s, D], %ids: i32[s, k]) -> (YIELDS) uses main {
+  %inner = linear %x, $up : bf16[s, F]
+  %codes = act_quant %inner {block=128} : fp8<1x128>[s, F] !"codes"
+  READER
+}
+`
+
+// TestReadersQuantise holds which launch quantises the short row of a product: the next one, whose programs do so each for
+// itself, where all that reads it are products with weights that are the same for all rows. It costs no launch.
+func TestReadersQuantise(t *testing.T) {
+	const (
+		down  = "%y = linear %codes, $down : bf16[s, D]; return %y"
+		one   = "bf16[s, D]"
+		chose = "%y = expert_linear %codes, %ids, $experts : bf16[s, k, D]; return %y"
+		codes = "%y = linear %codes, $down : bf16[s, D]; return %y, %codes"
+	)
+	for why, c := range map[string]struct {
+		mode, wide, reader, yields string
+		anew                       bool
+	}{
+		"a product reads it":         {"decode", "1024", down, one, true},
+		"a long row":                 {"decode", "4096", down, one, false},
+		"many rows":                  {"prefill", "1024", down, one, false},
+		"chosen experts":             {"decode", "1024", chose, "bf16[s, k, D]", false},
+		"the function yields it too": {"decode", "1024", codes, "bf16[s, D], fp8<1x128>[s, F]", false},
+	} {
+		text := strings.NewReplacer("MODE", c.mode, "WIDE", c.wide, "YIELDS", c.yields, "READER", strings.ReplaceAll(c.reader, "; ", "\n  ")).Replace(narrow)
+		m, err := ir.ParseModule(text, "m.ir", ops.All)
+		require.NoError(t, err, why)
+		require.NoError(t, m.Verify(), why)
+		_, err = passes.Run(m, passes.Options{Target: targets.CPU, Scores: passes.Whole}, "fuse")
+		require.NoError(t, err, why)
+		require.NoError(t, m.Verify(), why)
+		launches := m.Funcs[0].Body
+		require.Len(t, launches, 2, why)
+		for i, in := range launches {
+			quantises := slices.ContainsFunc(in.Kernel.Body, func(in *ir.Instr) bool { return in.Op == ops.ActQuant })
+			records := slices.ContainsFunc(in.Traced(), func(r ir.Trace) bool { return r.Name == "codes" })
+			require.Equal(t, c.anew == (i == 1), quantises, why)
+			require.Equal(t, quantises, records, why)
+		}
+	}
+}
+
 // TestNothingIsReadWhereItIsWritten holds what makes a launch possible: no op of a kernel reads a state that the
 // kernel changes, and no product needs another's result.
 func TestNothingIsReadWhereItIsWritten(t *testing.T) {

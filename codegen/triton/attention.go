@@ -74,7 +74,7 @@ func (g *gen) spreads(in *ir.Instr) bool { return g.fn.Mode == ir.Decode && g.ti
 // rateBlock is how many entries an instance rates: few where a single token must keep the machine busy.
 func (g *gen) rateBlock(in *ir.Instr) int {
 	if g.spreads(in) {
-		return g.plan.dotN
+		return g.plan.rateBlock
 	}
 	return entryBlock
 }
@@ -129,21 +129,32 @@ func (g *gen) rateEntries(in *ir.Instr, token, row, some, place *tile.Value) *ti
 	d := g.columns(q)
 	rows, live := g.listed(in, token, place)
 	entries, height := place.Shape[0], row.Shape[0]
-	depth := g.plan.dotDepth
-	if g.spreads(in) { // all channels at once, so that nothing waits
-		depth = max(depth, g.plan.panelElements/max(2*entries.Size, height.Size))
+	depth, dots := g.plan.dotDepth, 1
+	if g.spreads(in) { // all channels at once, so that nothing waits, and in several dots: one is a chain of products
+		depth, dots = max(depth, g.plan.panelElements/max(2*entries.Size, height.Size)), g.plan.rateDots
 	}
 	depth = max(g.plan.dotK, pow2Divisor(d, depth))
+	dots = min(dots, depth/g.plan.dotK)
+	width := tile.D(depth / dots)
 	part := func(i *tile.Value, c []*tile.Value) []*tile.Value {
-		block := g.block(row, some, height.Size, i, tile.D(depth), d)
-		queries := b.Cast(g.pull(q, block), tile.BF16)
-		down := b.Col(b.Add(i, b.Range(tile.D(depth))))
-		mask := b.Row(live)
-		if d%depth != 0 {
-			mask = b.And(mask, b.LtI(down, d))
+		queries, channels := make([]*tile.Value, dots), make([]*tile.Value, dots)
+		for j := range dots {
+			block := g.block(row, some, height.Size, b.AddI(i, j*width.Size), width, d)
+			queries[j] = b.Cast(g.pull(q, block), tile.BF16)
 		}
-		k := b.Load(g.elements(keys, tile.In), b.Add(b.MulI(b.Row(rows), d), down), mask, 0)
-		return []*tile.Value{b.Dot(queries, k, c[0])}
+		for j := range dots {
+			down := b.Col(b.Add(b.AddI(i, j*width.Size), b.Range(width)))
+			mask := b.Row(live)
+			if d%depth != 0 {
+				mask = b.And(mask, b.LtI(down, d))
+			}
+			channels[j] = b.Load(g.elements(keys, tile.In), b.Add(b.MulI(b.Row(rows), d), down), mask, 0)
+		}
+		sum := b.Dot(queries[0], channels[0], c[0])
+		for j := 1; j < dots; j++ {
+			sum = b.Add(sum, b.Dot(queries[j], channels[j], b.Zeros(height, entries)))
+		}
+		return []*tile.Value{sum}
 	}
 	acc := b.Zeros(height, entries).Named("acc")
 	if depth == d {
@@ -209,23 +220,18 @@ func (g *gen) weighSection(in *ir.Instr, sinks []sink) *section {
 func (g *gen) tops(in *ir.Instr, r *region, upTo *tile.Value) (before, all *tile.Value) {
 	b := g.b
 	count := g.size(g.rateBlocks(in))
-	per := entryBlock / g.rateBlock(in)
-	const width = 16
+	behind := b.MulI(b.AddI(upTo, 1), entryBlock/g.rateBlock(in))
+	const width, loads = 16, 5 // a window of 128 entries and 512 chosen ones, rated 8 at once, take one round
 	none := b.Float(math.Inf(-1))
 	start := []*tile.Value{b.Full(none, r.height, tile.D(width)).Named("before"), b.Full(none, r.height, tile.D(width)).Named("tops")}
-	out := g.loop("first", b.Int(0), g.size(g.entryBlocks(in)), width, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
-		block := b.Row(b.Add(i, b.Range(tile.D(width))))
-		var x *tile.Value
-		for j := 0; j < per; j++ {
-			rated := b.AddI(b.MulI(block, per), j)
-			y := b.Load(g.topParam(in), b.Add(b.Mul(r.rows, count), rated), b.And(r.live, b.Lt(rated, count)), math.Inf(-1))
-			if x == nil {
-				x = y
-			} else {
-				x = b.Maximum(x, y)
-			}
+	out := g.loop("first", b.Int(0), count, width*loads, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+		before, all := c[0], c[1]
+		for j := range loads {
+			rated := b.Row(b.Add(b.AddI(i, j*width), b.Range(tile.D(width))))
+			x := b.Load(g.topParam(in), b.Add(b.Mul(r.rows, count), rated), b.And(r.live, b.Lt(rated, count)), math.Inf(-1))
+			before, all = b.Maximum(before, b.Where(b.Lt(rated, behind), x, none)), b.Maximum(all, x)
 		}
-		return []*tile.Value{b.Maximum(c[0], b.Where(b.Le(block, upTo), x, none)), b.Maximum(c[1], x)}
+		return []*tile.Value{before, all}
 	})
 	return b.Max(out[0], 1), b.Max(out[1], 1)
 }

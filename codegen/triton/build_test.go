@@ -177,9 +177,9 @@ func TestCosts(t *testing.T) {
 		require.NoError(t, err)
 		return n
 	}
-	// wo_b: 4096 x 1024 codes, 32 x 8 scales; 1024 codes and 8 scales in, 4096 sums out.
-	require.Equal(t, 4096*1024+32*8+1024+8+4096*4, value(cost["wo_b_decode"].Bytes))
-	require.Equal(t, 2*4096*1024, value(cost["wo_b_decode"].Flops))
+	// wo_b: 4096 x 1024 codes, 32 x 8 scales; 1024 bf16 in, which it quantises, 4096 sums out.
+	require.Equal(t, 4096*1024+32*8+1024*2+4096*4, value(cost["wo_b_decode"].Bytes))
+	require.Equal(t, 2*4096*1024+3*1024, value(cost["wo_b_decode"].Flops))
 	// Of 32 local experts one token of six slots names six of 256: one here, as whole ones count.
 	require.Less(t, value(cost["experts_w1_w3_decode"].Bytes), 2*2*2048*4096)
 	require.Greater(t, value(cost["experts_w1_w3_decode"].Bytes), 2*2048*4096)

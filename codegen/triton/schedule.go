@@ -28,6 +28,8 @@ type schedule struct {
 	groupRows     int // rows of a block of slots that chose the same expert
 	groupBlocks   int // such blocks that have instances of their own; further ones take turns
 	keyBlock      int // compressed entries that a program rates at once
+	rateBlock     int // listed entries that a program of attention rates at once where one token must keep the machine busy
+	rateDots      int // dots that it sums their channels with, side by side
 	rankBlock     int // compressed entries that a program ranks at once
 	groupBlock    int // groups of them whose best a program finds
 	valueWidth    int // channels that a program of attention weighs at once
@@ -50,6 +52,7 @@ func scheduleFor(t targets.Target) schedule {
 		dotWidth: 128, dotDepth: 128, keyBlock: 64, rankBlock: 16, groupBlock: 16, valueWidth: 128, warps: 4}
 	p.groupRows, p.groupBlocks, p.mixBlockParts = 64, 128, 8
 	p.leastK, p.mixDepth = max(k, 16), 128
+	p.rateBlock, p.rateDots = max(n, 8), 4
 	p.lanes, p.headRows, p.wholeElements = 1, 64, math.MaxInt
 	if kind, ok := t.OnChip.Kind.Get(); ok && kind != targets.Shared {
 		// Every tile lives in the buffer, most of them twice.
@@ -57,7 +60,7 @@ func scheduleFor(t targets.Target) schedule {
 		p.panelElements, p.blockElements = 8192, 2048
 		p.dotWidth, p.dotDepth, p.valueWidth, p.groupBlock = 64, 64, 64, 64
 		p.dotRows, p.groupRows = 32, 32
-		p.ropeApart = true
+		p.ropeApart, p.rateDots = true, 1
 		if kind == targets.CoreBuffers {
 			p.sumEachRound, p.wholeElements = true, 2048
 		}
@@ -65,7 +68,7 @@ func scheduleFor(t targets.Target) schedule {
 	if n, ok := t.Loads.MinLanes.Get(); ok {
 		p.lanes, p.gemvWidth, p.gemvLeast = n, max(p.gemvWidth, n), max(p.gemvLeast, n)
 		p.dotN, p.dotK, p.leastK = max(p.dotN, n), max(p.dotK, n), max(p.leastK, n)
-		p.keyBlock, p.rankBlock = max(p.keyBlock, n), max(p.rankBlock, n)
+		p.keyBlock, p.rankBlock, p.rateBlock = max(p.keyBlock, n), max(p.rankBlock, n), max(p.rateBlock, n)
 		p.valueWidth = max(p.valueWidth, 2*n) // a rope takes pairs of channels
 		p.ropeApart = false                   // those of one row are too few
 	}
