@@ -15,7 +15,7 @@ const entryBlock = 64
 // headBlocks is how the heads of a token are taken: so many at once, so many times.
 func (g *gen) headBlocks(q *ir.Value) (heads, height, blocks int) {
 	heads = g.fixed(q.Type.Dims[2].Size, "the heads")
-	height = max(g.plan.dotM, min(pow2(heads), g.plan.headRows))
+	height = max(g.plan.leastHeads, min(pow2(heads), g.plan.headRows))
 	return heads, height, (heads + height - 1) / height
 }
 

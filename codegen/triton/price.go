@@ -32,7 +32,7 @@ func (k *Lowered) price(p *tile.Program) {
 // streamBytes is what a launch moves for one token from which on the next must not begin early: its instances would wait in
 // places that this one's need. Between 6 and 8 MB on an H100, launches that waited early saved half a microsecond each; above, they cost
 // up to two.
-const streamBytes = 8 << 20
+const streamBytes = 13 << 20
 
 // dependents says how launches of a program overlap on a machine with dependent launches.
 func (k *Lowered) dependents(p *tile.Program) tile.Dependents {

@@ -36,6 +36,7 @@ type schedule struct {
 	warps         int
 	lanes         int  // of a vector at least, 1 where there is no such limit
 	headRows      int  // heads that a dot of attention takes at most
+	leastHeads    int  // and at least
 	sumEachRound  bool // whether a product of one row is summed in each round of its loop, which takes less room than after it
 	wholeElements int  // of whole rows of a matrix product that its epilogue takes at once
 	maskedRows    int  // rows of a tile under a mask at most; 0 for any
@@ -52,7 +53,7 @@ func scheduleFor(t targets.Target) schedule {
 		dotWidth: 128, dotDepth: 128, keyBlock: 64, rankBlock: 16, groupBlock: 16, valueWidth: 128, warps: 4}
 	p.groupRows, p.groupBlocks, p.mixBlockParts = 64, 128, 8
 	p.leastK, p.mixDepth = max(k, 16), 128
-	p.rateBlock, p.rateDots = max(n, 8), 4
+	p.rateBlock, p.rateDots, p.leastHeads = max(n, 8), 4, max(m, 8)
 	p.lanes, p.headRows, p.wholeElements = 1, 64, math.MaxInt
 	if kind, ok := t.OnChip.Kind.Get(); ok && kind != targets.Shared {
 		// Every tile lives in the buffer, most of them twice.
