@@ -208,11 +208,10 @@ func (g *gen) load(v *ir.Value, r *region) *tile.Value {
 		if v.Type.Elem.IsQuantised() {
 			return g.loadQuantised(v, r, k)
 		}
-		mask := g.mask(r)
-		if here := g.here[v]; here != nil {
-			mask = g.both(here, r.colLive)
+		x := g.b.LoadF32(g.elements(v, tile.In), g.offsets(r, k), g.mask(r), 0)
+		if here := g.here[v]; here != nil { // all rows are read, so that it need not be known before
+			x = g.b.Where(here, x, g.b.Float(0))
 		}
-		x := g.b.LoadF32(g.elements(v, tile.In), g.offsets(r, k), mask, 0)
 		return x.Named("%s_tile", g.name(v))
 	})
 }
