@@ -23,6 +23,7 @@ var scalarsOf = map[string]map[string]int{
 	"sections":         {"m": 6},
 	"widen_fp4":        {"n": 384},
 	"odds":             {"n": 50},
+	"search":           {"tokens": 7},
 	"small":            {"m": 16},
 	"gather":           {"m": 4, "rows": 9, "n": 50},
 }

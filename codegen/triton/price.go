@@ -30,18 +30,42 @@ func (k *Lowered) price(p *tile.Program) {
 }
 
 // streamBytes is what a launch moves for one token from which on the next must not begin early: its instances would wait in
-// places that this one's need. Between 6 and 8 MB on an H100, launches that waited early saved half a microsecond each; above, they cost
-// up to two.
+// places that this one's need. On an H100, launches of up to 12.7 MB that waited early saved half a microsecond to two and a half each;
+// from 14.7 MB on they cost up to two.
 const streamBytes = 13 << 20
+
+// chosenBytes is that bound where weights are chosen by what the launch before has left: nothing of them is on its way while
+// instances wait. Programs of 9 MB gained up to a microsecond by beginning early, of 9.5 MB they lost one.
+const chosenBytes = 9 << 20
 
 // dependents says how launches of a program overlap on a machine with dependent launches.
 func (k *Lowered) dependents(p *tile.Program) tile.Dependents {
 	bytes := k.moved(p)
 	n, ok := bytes.at(ir.Env{"b": 1, "s": 1, "p": 4095, "m": 4096})
-	if k.Func.Mode != ir.Decode || !ok || n >= streamBytes {
+	most := streamBytes
+	if k.choosesWeights(p) {
+		most = chosenBytes
+	}
+	if k.Func.Mode != ir.Decode || !ok || n >= most {
 		return tile.LateDependents
 	}
 	return tile.EarlyDependents
+}
+
+// choosesWeights reports whether values name the rows of weights that a program multiplies with.
+func (k *Lowered) choosesWeights(p *tile.Program) bool {
+	for _, in := range k.Func.Body {
+		for i, a := range in.Args {
+			if a == nil || a.Kind != ir.WeightValue || in.Op.Class != ir.Contraction {
+				continue
+			}
+			_, _, indexed := in.IndexedBy(i)
+			if indexed && slices.ContainsFunc(p.Params, func(q *tile.Param) bool { return k.Bindings[q.Name].Value == a }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // in reports whether an instruction belongs to a program: a product, with what is made of it, to the one that reads its

@@ -215,24 +215,14 @@ func (g *gen) rowsAtOnce(in *ir.Instr, need int) int {
 	if ok && total/width < g.plan.instances/2 {
 		width = min(width, g.plan.gemvLeast)
 	}
+	// What each instance computes of the activations for itself is worth some more weight rows.
+	for ok && !g.inMemory(in.Args[0]) && width < 16 && total/(2*width) >= 4*g.plan.instances {
+		width *= 2
+	}
 	for width > g.plan.lanes && (n%width != 0 || need > 1 && need%width != 0) {
 		width /= 2
 	}
 	return width
-}
-
-// twice is 2 for a product whose instances take twice the weight rows, with twice the warps, and 1 for others. Where FP4 codes
-// are widened, and a row is so long that an instance has the fewest weight rows, widening the row of activations costs it
-// about as much as a weight row.
-func (g *gen) twice(in *ir.Instr) int {
-	if in.Op == ops.SumSlots {
-		in = in.Args[0].Def
-	}
-	w := in.Args[len(in.Args)-1]
-	if w.Type.Elem.DType == ir.FP4 && g.subnormals() && g.columns(in.Args[0])*g.plan.gemvWidth >= g.plan.gemvElements {
-		return 2
-	}
-	return 1
 }
 
 // weighed multiplies a row of x with each of a block of weight rows.

@@ -240,10 +240,10 @@ func search() *tile.Program {
 	b := tile.NewBuilder("search")
 	p := b.Program
 	p.Doc = "y[i] = the first place of row i whose number is below 0, or 8"
-	p.Source, p.Grid, p.Launch = "deepseek_v4.flag:1", "rows", tile.Launch{Warps: 1, Stages: 1}
-	x := b.Pointer("x", tile.F32, tile.In, "", "rows", "8")
-	y := b.Pointer("y", tile.I32, tile.Out, "", "rows")
-	b.Scalar("rows", "")
+	p.Source, p.Grid, p.Launch = "deepseek_v4.flag:1", "tokens", tile.Launch{Warps: 1, Stages: 1}
+	x := b.Pointer("x", tile.F32, tile.In, "", "tokens", "8")
+	y := b.Pointer("y", tile.I32, tile.Out, "", "tokens")
+	b.Scalar("tokens", "")
 	row := b.ProgramID().Named("row")
 	start := []*tile.Value{b.Eq(b.Int(0), b.Int(0)).Named("going"), b.Int(8).Named("found")}
 	found := b.LoopWhile("turn", b.Int(0), b.Int(8), 1, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"flagc/ir"
+	"flagc/ir/ops"
 	"flagc/ir/tile"
 	"flagc/targets"
 )
@@ -40,6 +41,20 @@ func (g *gen) byWords(p product, depth int) bool {
 	}
 	x := p.x.Type.Elem
 	return (x == ir.Plain(ir.BF16) || x.DType == ir.FP8 && x.Cols%wordCodes == 0 && depth%x.Cols == 0)
+}
+
+// twice is 2 for a product whose instances take twice the weight rows, with twice the warps, and 1 for others. Where FP4 codes
+// are widened, and a row is so long that an instance has the fewest weight rows, widening the row of activations costs it
+// about as much as a weight row.
+func (g *gen) twice(in *ir.Instr) int {
+	if in.Op == ops.SumSlots {
+		in = in.Args[0].Def
+	}
+	w := in.Args[len(in.Args)-1]
+	if w.Type.Elem.DType == ir.FP4 && g.subnormals() && g.columns(in.Args[0])*g.plan.gemvWidth >= g.plan.gemvElements {
+		return 2
+	}
+	return 1
 }
 
 // weighedWords multiplies elements of x, by eighths, with a block of weight rows.
