@@ -38,7 +38,7 @@ const (
 	FromRope   Source = "rope"    // cosines, then sines, of the positions of one rope
 	FromSize   Source = "size"    // a runtime symbol
 	FromFirst  Source = "first"   // the first index of this rank's part of a split axis
-	FromWork   Source = "work"    // room between the programs of a launch
+	FromWork   Source = "work"    // room between the programs of a launch: of the same value, or of the same name, the same
 	FromTicket Source = "tickets" // zeros, which a launch leaves as zeros
 )
 

@@ -52,10 +52,15 @@ func (g *gen) elements(v *ir.Value, access tile.Access) *tile.Param {
 
 // bind says what a parameter is. What is neither argument nor result is room between instances or programs.
 func (g *gen) bind(name string, source Source, v *ir.Value) {
-	if v.Kind == ir.ResultValue && !slices.Contains(g.fn.Return, v) {
+	if g.isWork(v) {
 		source = FromWork
 	}
 	g.kernel.Bindings[name] = Binding{Source: source, Value: v}
+}
+
+// isWork reports whether a value is neither argument nor result.
+func (g *gen) isWork(v *ir.Value) bool {
+	return v.Kind == ir.ResultValue && !slices.Contains(g.fn.Return, v)
 }
 
 // as32 is the pointer to a value in memory read by 32-bit words, under a name; of its last extent there are as many words
@@ -94,6 +99,11 @@ const scaleDoc = "ue8m0 exponents of "
 // scaleName is what the pointer to scales is called.
 func (g *gen) scaleName(v *ir.Value) string {
 	name := g.name(v) + "_scale"
+	if g.isWork(v) {
+		rows, cols := g.scaleBlocks(v)
+		g.kernel.Bindings[name] = Binding{Source: FromWork, Shape: []ir.Size{rows.Bind(g.bound), ir.Const(cols)}, DType: tile.I8}
+		return name
+	}
 	g.bind(name, FromScales, v)
 	return name
 }

@@ -354,6 +354,10 @@ func (t *launchTest) prepare(p *tile.Program, q *tile.Param) {
 	case FromTicket:
 		t.put(q.Name+" = ", newCall("cases.tickets", extents(p, q)...))
 	case FromWork:
+		if plain := t.k.plain(b.Value); b.Value != nil && q.Name != plain { // several at a time
+			t.put(q.Name+" = ", newAtom(fmt.Sprintf("%s.view(%s)", plain, torchTypes[q.DType])))
+			return
+		}
 		t.put(q.Name+" = ", newCall("cases.room", append(extents(p, q), newKeyword("dtype", newAtom(torchTypes[q.DType])))...))
 	}
 }

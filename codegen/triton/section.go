@@ -60,7 +60,7 @@ func (g *gen) cone(v *ir.Value, visit func(*ir.Instr) bool) {
 // phases builds the programs of the launch. What the last instance to arrive would compute is a program of its own.
 func (g *gen) phases() {
 	sinks := g.sinks(g.fn.Return)
-	if early := g.beforeTail(); len(early) > 0 {
+	if early := append(g.beforeTail(), g.beforeExperts()...); len(early) > 0 {
 		g.later, sinks = sinks, early
 	}
 	for len(sinks) > 0 {

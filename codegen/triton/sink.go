@@ -56,6 +56,23 @@ func (g *gen) sinksOf(v *ir.Value) []sink {
 	return []sink{{value: v, whole: g.needsWhole(v), write: func(r *region) { g.storeBlock(v, v, r, r) }}}
 }
 
+// beforeExperts are the sinks of activations of chosen experts that this launch computes in decoding. Hundreds of instances would
+// compute them anew for each slot, and FP4 codes are multiplied by words only with what lies in memory, which takes a third
+// of the time. So a program of their own leaves them, for FP4 or where a launch costs little.
+func (g *gen) beforeExperts() []sink {
+	var out []sink
+	for _, in := range g.fn.Body {
+		if in.Op != ops.ExpertLinear || g.fn.Mode != ir.Decode {
+			continue
+		}
+		x, fp4 := in.Args[0], in.Args[2].Type.Elem.DType == ir.FP4
+		if (fp4 && g.subnormals() || g.target.Launch.Dependent.Is(true)) && !g.inMemory(x) && len(g.anchors(x)) == 0 {
+			out = append(out, g.sinks([]*ir.Value{x})...)
+		}
+	}
+	return out
+}
+
 // isList reports whether a value is short rows that are computed as vectors.
 func (g *gen) isList(v *ir.Value) bool {
 	return slices.Contains([]*ir.Op{ops.TopExperts, ops.HashExperts, ops.RouteWeights}, v.Def.Op)

@@ -121,10 +121,18 @@ func (s *Subject) CheckText(ctx context.Context, in *tritoncheck.Interpreter) tr
 	})
 }
 
+// copied are arguments with memory of their own, the same for those that share it.
 func copied(args map[string]tile.Arg) map[string]tile.Arg {
-	out := maps.Clone(args)
+	out, copies := maps.Clone(args), map[*byte][]byte{}
 	for name, a := range out {
-		a.Data = slices.Clone(a.Data)
+		if len(a.Data) == 0 {
+			continue
+		}
+		at := &a.Data[0]
+		if copies[at] == nil {
+			copies[at] = slices.Clone(a.Data)
+		}
+		a.Data = copies[at]
 		out[name] = a
 	}
 	return out

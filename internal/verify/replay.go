@@ -107,7 +107,11 @@ func arguments(k *triton.Lowered, l eval.Launch, mesh ir.Mesh, encode encoder) (
 		case triton.FromRope:
 			arg.Data, err = ropeTable(b.Rope, l.Env)
 		case triton.FromTicket, triton.FromWork:
-			arg.Data, err = room(b, l.Env)
+			if b.Value == nil {
+				arg.Data, err = room(b, l.Env)
+				break
+			}
+			fallthrough // one room for all the ways in which programs read it
 		case triton.FromValue, triton.FromScales:
 			pair, ok := encoded[b.Value]
 			if !ok {
@@ -136,15 +140,11 @@ type encoder func(v *ir.Value, t *ir.Tensor, env ir.Env) ([2][]byte, error)
 
 // room is for what a launch keeps between its programs or instances; tickets begin as zeros.
 func room(b triton.Binding, env ir.Env) ([]byte, error) {
-	if b.Value != nil {
-		pair, err := encode(b.Value, nil, env)
-		return pair[0], err
-	}
 	n, err := elements(b.Shape, env)
 	if err != nil {
 		return nil, err
 	}
-	if n *= tile.I32.Bytes(); b.Source == triton.FromTicket {
+	if n *= b.DType.Bytes(); b.Source == triton.FromTicket {
 		return make([]byte, n), nil
 	}
 	return garbage(n, b.DType), nil
