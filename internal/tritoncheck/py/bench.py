@@ -33,6 +33,7 @@ FIXED_US = 2.2
 BYTES_PER_US = 4.3e6
 CACHES = 3  # cold copies together exceed the L2 cache this many times
 MOST_COPIES = 1024  # of buffers so small that they hardly count
+COPIED_BYTES = 40 << 30  # of all copies, at most
 LAUNCHES = 200  # at least, per graph
 REPLAYS = 30
 
@@ -61,6 +62,16 @@ class Case:
     def cold_bytes(self):
         kinds = {p["name"]: p["dtype"] for p in self.kernel["params"]}
         return sum(v["elements"] * ITEM[kinds[n]] for n, v in self.spec["pointers"].items() if v.get("cold"))
+
+
+    def copies(self, l2):
+        """How many copies of the cold buffers take turns. Of experts a launch reads the chosen ones alone: what it moves
+        counts, not how large their buffers are."""
+        cold = self.cold_bytes()
+        if not cold:
+            return 1
+        most = max(2, min(MOST_COPIES, COPIED_BYTES // cold))
+        return min(-(-CACHES * l2 // max(1, min(cold, self.bytes))) + 1, most)
 
 
 def read_cases(folder, only):
@@ -121,8 +132,7 @@ def load_kernel(triton, case):
 def measure(torch, triton, case):
     kernel = load_kernel(triton, case)
     l2 = torch.cuda.get_device_properties(0).L2_cache_size
-    cold = case.cold_bytes()
-    copies = min(-(-CACHES * l2 // cold) + 1, MOST_COPIES) if cold else 1
+    copies = case.copies(l2)
     sets = []
     for i in range(copies):
         arguments = []
