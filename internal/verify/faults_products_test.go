@@ -122,7 +122,7 @@ var productFaults = []fault{
 	}},
 	{planted: "all heads are projected by the weights of the first group", kernel: "wo_a.decode", plant: func(e *edit) {
 		group := e.find("first weight row of the group", func(op *tile.Op) bool {
-			return op.Code == tile.Mul && op.Args[0].Def != nil && op.Args[0].Def.Code == tile.Div && op.Args[0].Def.Args[0].Name == "first"
+			return op.Code == tile.Mul && op.Args[0].Def != nil && op.Args[0].Def.Code == tile.Mod && op.Args[0].Def.Args[0].Name == "row"
 		})
 		e.operand(group, 0, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Sub, x, x) })
 	}},
