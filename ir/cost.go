@@ -160,3 +160,13 @@ func (in *Instr) IndexedBy(i int) (operand, axis int, ok bool) {
 	}
 	return 0, 0, false
 }
+
+// ChoosesWeights reports whether values of an operand choose which of its weights an instruction reads, as chosen experts do.
+func (in *Instr) ChoosesWeights() bool {
+	for i, a := range in.Args {
+		if _, _, indexed := in.IndexedBy(i); indexed && a != nil && a.Kind == WeightValue {
+			return true
+		}
+	}
+	return false
+}

@@ -83,26 +83,11 @@ func (s *schedule) anew(in *ir.Instr, parts map[int]held) bool {
 		return false
 	}
 	for _, j := range s.users[r] {
-		if user := s.body[j]; !isAnchor(user) || user.Op.Class != ir.Contraction || choosesWeights(user) {
+		if user := s.body[j]; !isAnchor(user) || user.Op.Class != ir.Contraction || user.ChoosesWeights() {
 			return false
 		}
 	}
 	return x.axes[len(x.axes)-1].spread && len(s.users[r]) > 0
-}
-
-// choosesWeights reports whether rows of a product choose which of its weights they are multiplied with.
-func choosesWeights(in *ir.Instr) bool {
-	for i, a := range in.Args {
-		if a == nil || a.Kind != ir.WeightValue {
-			continue
-		}
-		for _, l := range in.Letters(i) {
-			if !in.Yields(l) && !slices.Contains(in.Letters(0), l) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func (s *schedule) all(in *ir.Instr, h held) []held { return slices.Repeat([]held{h}, len(in.Results)) }

@@ -146,7 +146,7 @@ func (g *gen) early(anchors []*ir.Instr, width int, passOver bool, id *tile.Valu
 			g.store(a.Results[0], r, g.pull(a.Results[0], r))
 		}
 	}
-	if passOver && g.ranksOwn(anchors) {
+	if passOver && g.choosesHere(anchors) {
 		g.eachOwn(anchors[0], token, slots, compute)
 		return
 	}
@@ -160,9 +160,9 @@ func (g *gen) early(anchors []*ir.Instr, width int, passOver bool, id *tile.Valu
 	})
 }
 
-// ranksOwn reports whether the experts of a token are chosen in this launch. A single slot is computed whoever has its
+// choosesHere reports whether the experts of a token are chosen in this launch. A single slot is computed whoever has its
 // expert.
-func (g *gen) ranksOwn(anchors []*ir.Instr) bool {
+func (g *gen) choosesHere(anchors []*ir.Instr) bool {
 	a := anchors[0]
 	return a.Op == ops.ExpertLinear && !g.inMemory(a.Args[1]) && a.Args[1].Def.Op == ops.TopExperts && g.slots(anchors) > 1
 }
@@ -183,17 +183,14 @@ func (g *gen) eachOwn(in *ir.Instr, token *tile.Value, slots int, f func(row *ti
 		slot := g.count(g.before(all, everyone, most, b.Add(id, first)), 0).Named("slot")
 		return []*tile.Value{b.LtI(slot, slots).Named("going"), left, id, slot}
 	}
-	b.LoopWhile("turn", b.Int(0), b.Int(min(slots, own)), 1, best(mine), func(_ *tile.Value, c []*tile.Value) (next []*tile.Value) {
-		g.scoped(func() {
-			left, id, slot := c[1], c[2], c[3]
-			row := g.slotRow(token, slots, slot)
-			memo(g, [3]any{in.Args[1], "expert", row}, func() *tile.Value { return id })
-			g.assumeHere(id)
-			f(row)
-			next = best(b.Where(b.Eq(lane, id), b.Float(math.Inf(-1)), left))
-		})
-		return next
-	})
+	b.LoopWhile("turn", b.Int(0), b.Int(min(slots, own)), 1, best(mine), g.inScope(func(_ *tile.Value, c []*tile.Value) []*tile.Value {
+		left, id, slot := c[1], c[2], c[3]
+		row := g.slotRow(token, slots, slot)
+		memo(g, [3]any{in.Args[1], "expert", row}, func() *tile.Value { return id })
+		g.assumeHere(id)
+		f(row)
+		return best(b.Where(b.Eq(lane, id), b.Float(math.Inf(-1)), left))
+	}))
 }
 
 // earlyCount is how many instances that takes.
@@ -294,7 +291,7 @@ func (g *gen) joinedColumns(s sink, anchors []*ir.Instr) int {
 
 // choosesBeside reports whether experts are chosen in this launch and one more instance of each group makes their list.
 func (g *gen) choosesBeside(s sink, anchors []*ir.Instr) bool {
-	if !g.tickets() || !g.ranksOwn(anchors) || !g.bySlots(s, anchors) && !g.scattered(s, anchors) {
+	if !g.tickets() || !g.choosesHere(anchors) || !g.bySlots(s, anchors) && !g.scattered(s, anchors) {
 		return false
 	}
 	need := g.joinedColumns(s, anchors)

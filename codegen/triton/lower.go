@@ -235,11 +235,19 @@ func (g *gen) known(key any) bool {
 // loop is Builder.Loop with a scope. Products are loops even if there is but one round: what a loop carries has one layout,
 // and Triton then computes what leads to it once, not once for each layout that a sum behind it would like.
 func (g *gen) loop(name string, from, to *tile.Value, step int, init []*tile.Value,
-	body func(i *tile.Value, carried []*tile.Value) []*tile.Value) []*tile.Value {
-	return g.b.Loop(name, from, to, step, init, func(i *tile.Value, c []*tile.Value) (out []*tile.Value) {
+	body round) []*tile.Value {
+	return g.b.Loop(name, from, to, step, init, g.inScope(body))
+}
+
+// round is what a loop does in each of its rounds.
+type round = func(i *tile.Value, carried []*tile.Value) []*tile.Value
+
+// inScope is a round whose values are forgotten behind it.
+func (g *gen) inScope(body round) round {
+	return func(i *tile.Value, c []*tile.Value) (out []*tile.Value) {
 		g.scoped(func() { out = body(i, c) })
 		return out
-	})
+	}
 }
 
 // when is Builder.If with scopes.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"flagc/ir"
+	"flagc/ir/ops"
 	"flagc/ir/tile"
 )
 
@@ -56,6 +57,14 @@ func (g *gen) bind(name string, source Source, v *ir.Value) {
 		source = FromWork
 	}
 	g.kernel.Bindings[name] = Binding{Source: source, Value: v}
+}
+
+// behindViews is what a value's rows are rows of, if the ops between do no more than count them by other axes.
+func (g *gen) behindViews(v *ir.Value) *ir.Value {
+	for !g.inMemory(v) && v.Def.Op == ops.ViewAs && g.columns(v) == g.columns(v.Def.Args[0]) {
+		v = v.Def.Args[0]
+	}
+	return v
 }
 
 // isWork reports whether a value is neither argument nor result.

@@ -71,18 +71,6 @@ func (k *Lowered) Origin(param string) *Origin {
 	return o
 }
 
-// plain is the name of the parameter that programs write a value through, "" if none does.
-func (k *Lowered) plain(v *ir.Value) string {
-	for _, p := range k.Programs {
-		for _, q := range p.Params {
-			if k.Bindings[q.Name].Value == v && q.Access != tile.In {
-				return q.Name
-			}
-		}
-	}
-	return ""
-}
-
 // place finds a value among the operands and results of the launch.
 func (k *Lowered) place(o *Origin, v *ir.Value) {
 	o.Value = v.Ref()

@@ -43,29 +43,13 @@ func (k *Lowered) dependents(p *tile.Program) tile.Dependents {
 	bytes := k.moved(p)
 	n, ok := bytes.at(ir.Env{"b": 1, "s": 1, "p": 4095, "m": 4096})
 	most := streamBytes
-	if k.choosesWeights(p) {
+	if slices.ContainsFunc(k.Func.Body, func(in *ir.Instr) bool { return in.ChoosesWeights() && k.in(in, p) }) {
 		most = chosenBytes
 	}
 	if k.Func.Mode != ir.Decode || !ok || n >= most {
 		return tile.LateDependents
 	}
 	return tile.EarlyDependents
-}
-
-// choosesWeights reports whether values name the rows of weights that a program multiplies with.
-func (k *Lowered) choosesWeights(p *tile.Program) bool {
-	for _, in := range k.Func.Body {
-		for i, a := range in.Args {
-			if a == nil || a.Kind != ir.WeightValue || in.Op.Class != ir.Contraction {
-				continue
-			}
-			_, _, indexed := in.IndexedBy(i)
-			if indexed && slices.ContainsFunc(p.Params, func(q *tile.Param) bool { return k.Bindings[q.Name].Value == a }) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // in reports whether an instruction belongs to a program: a product, with what is made of it, to the one that reads its

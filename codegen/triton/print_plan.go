@@ -82,9 +82,10 @@ func (l *plan) number(b *tile.Block, parent *tile.Op, pos int) int {
 		if op.Code.IsReduction() {
 			l.slow = append(l.slow, s.pos)
 		}
-		switch op.Code {
-		case tile.Store, tile.AtomicAdd, tile.Barrier, tile.Wait:
+		if op.Code.Acts() {
 			l.effects = append(l.effects, s.pos)
+		}
+		switch op.Code {
 		case tile.Dot:
 			l.slow = append(l.slow, s.pos)
 		case tile.Loop, tile.If:
@@ -152,8 +153,7 @@ func (l *plan) markLive() {
 		keep(v.Def)
 	}
 	for op := range l.sites {
-		switch op.Code {
-		case tile.Store, tile.AtomicAdd, tile.Barrier, tile.Wait:
+		if op.Code.Acts() {
 			keep(op)
 		}
 	}

@@ -62,6 +62,9 @@ func (g *gen) alike(in, other *ir.Instr) bool {
 // product finds the rows of both operands that a block of the result needs.
 func (g *gen) product(in *ir.Instr, r *region) product {
 	p := product{in: in, x: in.Args[0], w: in.Args[len(in.Args)-1], region: r, xRows: r.rows}
+	if p.w.Type.Elem.DType == ir.FP4 { // words are read where x lies
+		p.x = g.behindViews(p.x)
+	}
 	p.k = g.columns(p.x)
 	p.to = g.b.Int(p.k)
 	columns := g.columns(in.Results[0])
@@ -74,7 +77,7 @@ func (g *gen) product(in *ir.Instr, r *region) product {
 	case ops.GroupedLinear:
 		p.base = g.b.MulI(g.groupOf(r, g.fixed(p.w.Type.Dims[0].Size, "the groups")), columns)
 	case ops.ExpertLinear:
-		if len(p.x.Type.Dims) == 2 {
+		if len(in.Args[0].Type.Dims) == 2 {
 			p.xRows = g.divided(r.rows, g.columns(in.Args[1]))
 		}
 		id := r.group
@@ -147,8 +150,14 @@ func (g *gen) multiplyAdd(all []product) []*tile.Value {
 		live = b.Reshape(r.colLive, r.width, tile.D(1))
 	}
 	first, rows, start := make([]*tile.Value, len(all)), make([]*tile.Value, len(all)), make([]*tile.Value, len(all))
-	// Codes of FP4 that are summed before the next weights come need half the registers.
+	// A product with FP4 codes of one round is summed before the weights of the next product come: so it was measured.
 	atOnce := g.plan.sumEachRound || g.twice(p.in) > 1 && depth == p.k
+	summed := func(x *tile.Value) *tile.Value {
+		if atOnce {
+			return b.Sum(x, 1)
+		}
+		return x
+	}
 	width := tile.D(depth)
 	if g.byWords(p, depth) {
 		width = tile.D(depth / wordCodes)
@@ -164,12 +173,6 @@ func (g *gen) multiplyAdd(all []product) []*tile.Value {
 		start[n].Named("acc")
 	}
 	acc := g.loop("k", b.Int(0), p.to, depth, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
-		summed := func(x *tile.Value) *tile.Value {
-			if atOnce {
-				return b.Sum(x, 1)
-			}
-			return x
-		}
 		out := make([]*tile.Value, len(all))
 		if g.byWords(p, depth) {
 			x := g.eighths(p, i, width)
@@ -196,12 +199,18 @@ func (g *gen) multiplyAdd(all []product) []*tile.Value {
 	return sums
 }
 
+// productBehind is the product whose slots an instruction sums, or the instruction itself.
+func productBehind(in *ir.Instr) *ir.Instr {
+	if in.Op == ops.SumSlots {
+		return in.Args[0].Def
+	}
+	return in
+}
+
 // rowsAtOnce is how many weight rows an instance multiplies with one row of activations: as many as fit, but few enough
 // that there are instances for the whole machine. Columns of a result and what its epilogue takes at once are multiples.
 func (g *gen) rowsAtOnce(in *ir.Instr, need int) int {
-	if in.Op == ops.SumSlots {
-		in = in.Args[0].Def
-	}
+	in = productBehind(in)
 	k, n := g.columns(in.Args[0]), g.columns(in.Results[0])
 	width := g.plan.gemvWidth * g.twice(in)
 	for width < 32 && width*2*k <= g.plan.gemvElements {

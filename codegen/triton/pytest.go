@@ -354,12 +354,24 @@ func (t *launchTest) prepare(p *tile.Program, q *tile.Param) {
 	case FromTicket:
 		t.put(q.Name+" = ", newCall("cases.tickets", extents(p, q)...))
 	case FromWork:
-		if plain := t.k.plain(b.Value); b.Value != nil && q.Name != plain { // several at a time
-			t.put(q.Name+" = ", newAtom(fmt.Sprintf("%s.view(%s)", plain, torchTypes[q.DType])))
+		if b.Value != nil && q.DType != StoredAs(b.Value.Type) { // several at a time
+			t.put(q.Name+" = ", newAtom(fmt.Sprintf("%s.view(%s)", t.roomOf(b.Value), torchTypes[q.DType])))
 			return
 		}
 		t.put(q.Name+" = ", newCall("cases.room", append(extents(p, q), newKeyword("dtype", newAtom(torchTypes[q.DType])))...))
 	}
+}
+
+// roomOf is the parameter that programs write a value through which is neither argument nor result.
+func (t *launchTest) roomOf(v *ir.Value) string {
+	for _, p := range t.k.Programs {
+		for _, q := range p.Params {
+			if t.k.Bindings[q.Name].Value == v && q.Access != tile.In {
+				return q.Name
+			}
+		}
+	}
+	panic("BUG: nothing writes " + v.Ref())
 }
 
 // extents are those of a parameter, with numbers for the program's constants.

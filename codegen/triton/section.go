@@ -228,8 +228,8 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 	if slots != nil {
 		return append(out, g.groupedSections(slots, anchors)...)
 	}
-	for _, s := range out {
-		if g.fn.Mode == ir.Decode {
+	if g.fn.Mode == ir.Decode {
+		for _, s := range out {
 			s.warps *= g.twice(anchors[0])
 		}
 	}

@@ -60,17 +60,17 @@ func (g *gen) sinksOf(v *ir.Value) []sink {
 // compute them anew for each slot, and FP4 codes are multiplied by words only with what lies in memory, which takes a third
 // of the time. So a program of their own leaves them, for FP4 or where a launch costs little.
 func (g *gen) beforeExperts() []sink {
-	var out []sink
+	var rows []*ir.Value
 	for _, in := range g.fn.Body {
 		if in.Op != ops.ExpertLinear || g.fn.Mode != ir.Decode {
 			continue
 		}
-		x, fp4 := in.Args[0], in.Args[2].Type.Elem.DType == ir.FP4
-		if (fp4 && g.subnormals() || g.target.Launch.Dependent.Is(true)) && !g.inMemory(x) && len(g.anchors(x)) == 0 {
-			out = append(out, g.sinks([]*ir.Value{x})...)
+		x, fp4 := g.behindViews(in.Args[0]), in.Args[2].Type.Elem.DType == ir.FP4
+		if (fp4 && g.subnormals() || g.target.Launch.Dependent.Is(true)) && len(g.anchors(x)) == 0 {
+			rows = append(rows, x)
 		}
 	}
-	return out
+	return g.sinks(rows)
 }
 
 // isList reports whether a value is short rows that are computed as vectors.

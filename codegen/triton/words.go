@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"flagc/ir"
-	"flagc/ir/ops"
 	"flagc/ir/tile"
 	"flagc/targets"
 )
@@ -47,9 +46,7 @@ func (g *gen) byWords(p product, depth int) bool {
 // are widened, and a row is so long that an instance has the fewest weight rows, widening the row of activations costs it
 // about as much as a weight row.
 func (g *gen) twice(in *ir.Instr) int {
-	if in.Op == ops.SumSlots {
-		in = in.Args[0].Def
-	}
+	in = productBehind(in)
 	w := in.Args[len(in.Args)-1]
 	if w.Type.Elem.DType == ir.FP4 && g.subnormals() && g.columns(in.Args[0])*g.plan.gemvWidth >= g.plan.gemvElements {
 		return 2

@@ -98,7 +98,11 @@ func arguments(k *triton.Lowered, l eval.Launch, mesh ir.Mesh, encode encoder) (
 	for name, b := range k.Bindings {
 		var arg tile.Arg
 		var err error
-		switch b.Source {
+		source := b.Source
+		if source == triton.FromWork && b.Value != nil { // one room for all the ways in which programs read it
+			source = triton.FromValue
+		}
+		switch source {
 		case triton.FromSize:
 			arg.Scalar = l.Env[b.Symbol]
 		case triton.FromFirst:
@@ -107,11 +111,7 @@ func arguments(k *triton.Lowered, l eval.Launch, mesh ir.Mesh, encode encoder) (
 		case triton.FromRope:
 			arg.Data, err = ropeTable(b.Rope, l.Env)
 		case triton.FromTicket, triton.FromWork:
-			if b.Value == nil {
-				arg.Data, err = room(b, l.Env)
-				break
-			}
-			fallthrough // one room for all the ways in which programs read it
+			arg.Data, err = room(b, l.Env)
 		case triton.FromValue, triton.FromScales:
 			pair, ok := encoded[b.Value]
 			if !ok {

@@ -549,3 +549,19 @@ func BenchmarkRows(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*rows*128*7/b.Elapsed().Seconds()/1e6, "Melem/s")
 }
+
+func TestLoopsEndEarly(t *testing.T) {
+	b := NewBuilder("early")
+	b.Program.Grid, b.Program.Launch = "4", Launch{Warps: 1, Stages: 1}
+	y := b.Pointer("y", I32, Out, "", "4")
+	pid := b.ProgramID()
+	goesOn := func(i *Value) *Value { return b.Lt(i, pid) }
+	rounds := b.LoopWhile("i", b.Int(0), b.Int(2), 1, []*Value{goesOn(b.Int(0)), b.Int(0)}, func(i *Value, c []*Value) []*Value {
+		return []*Value{goesOn(b.AddI(i, 1)), b.AddI(c[1], 1)}
+	})[1]
+	b.Store(y, pid, rounds, nil)
+	require.NoError(t, Verify(b.Program))
+	out := make([]byte, 16)
+	require.NoError(t, Interpret(b.Program, map[string]Arg{"y": {Data: out}}, Options{}))
+	require.Equal(t, []float64{0, 1, 2, 2}, unpacked(I32, out), "as many rounds as the number of the instance, two at most")
+}

@@ -299,7 +299,7 @@ func (d *sweeper) needed(op *Op) bool {
 
 func hasEffect(b *Block) bool {
 	found := false
-	b.Walk(func(op *Op) { found = found || op.Code.HasEffect() && op.Code != Loop && op.Code != If })
+	b.Walk(func(op *Op) { found = found || op.Code.Acts() })
 	return found
 }
 

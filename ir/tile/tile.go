@@ -254,6 +254,9 @@ func (c Code) IsComparison() bool { return c >= Lt && c <= Ne }
 // IsReduction reports whether an axis disappears.
 func (c Code) IsReduction() bool { return c >= Sum && c <= Min }
 
+// Acts reports whether the op itself does more than yield a value; a loop or a branch does what its ops do.
+func (c Code) Acts() bool { return c >= Store && c < Loop }
+
 // HasEffect reports whether the op does more than yield a value.
 func (c Code) HasEffect() bool { return c >= Store }
 

@@ -63,7 +63,6 @@ class Case:
         kinds = {p["name"]: p["dtype"] for p in self.kernel["params"]}
         return sum(v["elements"] * ITEM[kinds[n]] for n, v in self.spec["pointers"].items() if v.get("cold"))
 
-
     def copies(self, l2):
         """How many copies of the cold buffers take turns. Of experts a launch reads the chosen ones alone: what it moves
         counts, not how large their buffers are."""

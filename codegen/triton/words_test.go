@@ -1,0 +1,35 @@
+package triton
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"flagc/targets"
+)
+
+// TestFP4IsReadByWords holds that no program of decoding reads FP4 codes by bytes, which takes three times as long, and that
+// activations get a program in front only where they are computed: those of the chosen experts' w2 where their weights are
+// known a launch late.
+func TestFP4IsReadByWords(t *testing.T) {
+	target, ok := targets.Find("h200")
+	require.True(t, ok)
+	for _, policy := range []targets.Policy{targets.PolicyW4A8, targets.PolicyW4A16} {
+		b, err := NewBuild(lowered(t, "deepseek-v4-flash", target, 8, policy), target)
+		require.NoError(t, err)
+		var second []string
+		for _, p := range b.Programs() {
+			if !strings.Contains(p.Name, "experts") || !strings.Contains(p.Name, "decode") {
+				continue
+			}
+			for _, q := range p.Params {
+				require.NotContains(t, q.Doc, "two codes in a byte", "%s of %s", q.Name, p.Name)
+			}
+			if strings.HasSuffix(p.Name, "_2") {
+				second = append(second, p.Name)
+			}
+		}
+		require.Equal(t, []string{"experts_w2_shared_experts_decode_2"}, second, policy)
+	}
+}
