@@ -27,7 +27,7 @@ func carryTails(m *ir.Module, opts Options) error {
 		return nil
 	}
 	for { // a function has another tail where a result behind the first ends in one
-		c := &carrier{m: m, atomics: opts.Target.Ops.Atomics.Is(targets.Works), tails: map[*ir.Func]*tail{},
+		c := &carrier{m: m, target: opts.Target, tails: map[*ir.Func]*tail{},
 			launches: map[*ir.Func]int{}}
 		c.findTails()
 		for c.rewrite(); c.drop(); {
@@ -59,7 +59,7 @@ type tail struct {
 // carrier finds tails and rewrites functions beside the module, which changes in the end or not at all.
 type carrier struct {
 	m        *ir.Module
-	atomics  bool
+	target   targets.Target
 	tails    map[*ir.Func]*tail
 	launches map[*ir.Func]int // of each function itself
 
@@ -116,7 +116,7 @@ func mayEnd(f *ir.Func, v *ir.Value) bool {
 }
 
 func (c *carrier) plan(f *ir.Func) *schedule {
-	s := newSchedule(f, c.atomics)
+	s := newSchedule(f, c.target)
 	s.plan()
 	c.launches[f] = s.launches()
 	return s

@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"flagc/ir"
-	"flagc/targets"
 )
 
 // fuse outlines the ops of every function into kernel functions, one launch each. The ops are laid on levels, as low
@@ -19,7 +18,7 @@ func fuse(m *ir.Module, opts Options) error {
 	}
 	o := newOutliner(m)
 	for _, f := range m.Funcs {
-		s := newSchedule(f, opts.Target.Ops.Atomics.Is(targets.Works))
+		s := newSchedule(f, opts.Target)
 		s.plan()
 		o.function(s)
 	}

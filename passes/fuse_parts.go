@@ -29,6 +29,7 @@ type held struct {
 	reach    reach
 	axes     []part // for inParts, one for each axis
 	anchored bool   // an anchor of the launch computes it
+	chosen   bool   // and that has weights which values choose
 }
 
 // part says how one axis is spread over programs: not at all, or in tiles, which can be any divisor of run long.
@@ -40,9 +41,9 @@ type part struct {
 // meets finds where the results of an instruction are if it joins the launch that computes the operands in here,
 // and reports whether it can.
 func (s *schedule) meets(in *ir.Instr, here map[int]held) ([]held, bool) {
-	parts, last, anchored := map[int]held{}, false, false
+	parts, last, anchored, chosen := map[int]held{}, false, false, false
 	for k, h := range here {
-		anchored = anchored || h.anchored
+		anchored, chosen = anchored || h.anchored, chosen || h.chosen
 		switch h.reach {
 		case inState:
 			if isView(in) {
@@ -64,11 +65,15 @@ func (s *schedule) meets(in *ir.Instr, here map[int]held) ([]held, bool) {
 	case isAnchor(in):
 		return s.anchor(in, parts, anchored)
 	case len(parts) > 0 && isView(in):
-		return []held{viewed(in, parts[0], anchored)}, true
-	case len(parts) > 0 && s.anew(in, parts):
+		return []held{viewed(in, parts[0])}, true
+	case len(parts) > 0 && (s.anew(in, parts) || chosen && s.weighs(parts, here)):
 		return nil, false
 	case len(parts) > 0:
-		return s.light(in, parts, anchored)
+		out, ok := s.light(in, parts, anchored)
+		for i := range out {
+			out[i].chosen = chosen && out[i].reach == inParts
+		}
+		return out, ok
 	}
 	return s.alone(in), true
 }
@@ -89,6 +94,11 @@ func (s *schedule) anew(in *ir.Instr, parts map[int]held) bool {
 	}
 	return x.axes[len(x.axes)-1].spread && len(s.users[r]) > 0
 }
+
+// weighs reports whether an op joins what chosen experts yield with what each program of the launch would compute for itself, as
+// the weights are that they were chosen with. Where a launch is cheap it leaves the launch: whoever reads it has a program in
+// front for it, and the products need not wait for anything but their choice.
+func (s *schedule) weighs(parts, here map[int]held) bool { return s.cheap && len(parts) < len(here) }
 
 func (s *schedule) all(in *ir.Instr, h held) []held { return slices.Repeat([]held{h}, len(in.Results)) }
 
@@ -173,7 +183,7 @@ func (s *schedule) anchor(in *ir.Instr, parts map[int]held, anchored bool) ([]he
 				return nil, false
 			}
 		}
-		out[i] = held{inParts, axes, true}
+		out[i] = held{inParts, axes, true, in.ChoosesWeights()}
 	}
 	for k, h := range parts {
 		if !s.owns(in, k, h) {
@@ -247,7 +257,7 @@ func (s *schedule) light(in *ir.Instr, parts map[int]held, anchored bool) ([]hel
 		if len(axes) != len(r.Type.Dims) {
 			return nil, false
 		}
-		out[i] = held{inParts, axes, anchored}
+		out[i] = held{reach: inParts, axes: axes, anchored: anchored}
 	}
 	return out, true
 }
@@ -316,7 +326,7 @@ func carried(in *ir.Instr, i, k int, h held) []part {
 
 // viewed spreads the axes of a view: axes that join are spread if one of them is, in tiles that fit behind the last
 // of those; axes that are taken apart lose their tiles.
-func viewed(in *ir.Instr, h held, anchored bool) held {
+func viewed(in *ir.Instr, h held) held {
 	from, to := in.Args[0].Type.Dims, in.Results[0].Type.Dims
 	axes := make([]part, len(to))
 	i, j := 0, 0
@@ -338,7 +348,8 @@ func viewed(in *ir.Instr, h held, anchored bool) held {
 		}
 		i = a
 	}
-	return held{inParts, axes, anchored}
+	h.axes = axes
+	return h
 }
 
 // grouped joins axes that lie side by side.

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"flagc/ir"
+	"flagc/targets"
 )
 
 // schedule lays the instructions of one function on levels. The ops of level n are launch n; a collective or call of
@@ -14,6 +15,7 @@ type schedule struct {
 	body  []*ir.Instr // as it was before launches took its place
 	env   ir.Env      // what the mode fixes
 	tails bool        // the last program of a launch can be known
+	cheap bool        // a launch may begin while the one before it works, so that one more costs about as much as finding who is last
 
 	index map[*ir.Instr]int
 	users map[*ir.Value][]int
@@ -24,8 +26,9 @@ type schedule struct {
 	last  map[*ir.Instr]bool // what the last program to arrive computes for all
 }
 
-func newSchedule(f *ir.Func, tails bool) *schedule {
-	s := &schedule{f: f, body: f.Body, env: f.Mode.Bound(), tails: tails && f.Mode == ir.Decode, index: map[*ir.Instr]int{},
+func newSchedule(f *ir.Func, t targets.Target) *schedule {
+	decode := f.Mode == ir.Decode
+	s := &schedule{f: f, body: f.Body, env: f.Mode.Bound(), tails: decode && t.Ops.Atomics.Is(targets.Works), cheap: decode && t.Launch.Dependent.Is(true), index: map[*ir.Instr]int{},
 		users: map[*ir.Value][]int{}, kept: map[*ir.Value]bool{}, least: make([]int, len(f.Body))}
 	for i, in := range f.Body {
 		s.index[in] = i
@@ -208,6 +211,9 @@ func (s *schedule) movable(in *ir.Instr) bool {
 		}
 		if a != nil && a.IsState() {
 			return false // an update could overtake it
+		}
+		if s.cheap && in.Op.Class == ir.Reduction && a != nil && a.Def != nil && a.Def.Op != nil && a.Def.Op.Class == ir.Selection && s.level[s.index[a.Def]] == s.level[s.index[in]] {
+			return false // who chooses has it at hand, and its readers wait for little enough
 		}
 	}
 	return s.held[in.Results[0]].reach == everywhere

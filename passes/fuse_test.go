@@ -152,6 +152,27 @@ func TestTail(t *testing.T) {
 	}
 }
 
+// TestReadersWeighChosenExperts holds which launch weighs what chosen experts yield: the one that chooses, or where a launch may
+// begin while the one before works, the one that reads it. The choice stays where it is with the weights that go with it.
+func TestReadersWeighChosenExperts(t *testing.T) {
+	for name, read := range map[string]bool{"cpu": false, "a100": false, "ascend-910b-64g": false, "h200": true, "b200": true} {
+		target, ok := targets.Find(name)
+		require.True(t, ok, name)
+		m := fused(t, "deepseek-v4-flash", passes.Options{Target: target, TP: 8})
+		has := func(kernel string, op *ir.Op) (found bool) {
+			for _, k := range m.Kernels {
+				found = found || k.Mode == ir.Decode && k.Name == kernel && slices.ContainsFunc(k.Body, func(in *ir.Instr) bool { return in.Op == op })
+			}
+			return found
+		}
+		require.Equal(t, !read, has("experts_w1_w3", ops.Mul), name)
+		require.True(t, has("experts_w1_w3", ops.TopExperts), name)
+		require.True(t, has("experts_w1_w3", ops.RouteWeights), name)
+		require.True(t, has("experts_w2_shared_experts", ops.Mul), "%s: layers that choose by a token's number", name)
+		require.Equal(t, read, has("experts_w2_shared_experts.1", ops.Mul), name)
+	}
+}
+
 // narrow is a product whose result is quantised for what reads it: WIDE columns of a token, READER, and what it YIELDS.
 const narrow = `module m from "m.flag"
 dims D=128 E=4 F=WIDE k=2

@@ -77,29 +77,34 @@ func (g *gen) topExperts(in *ir.Instr, row, slot *tile.Value, k int) *tile.Value
 		g.fail("top_experts of scores that are not in memory")
 	}
 	e := g.columns(scores)
-	rated, lane := g.rated(in, row)
-	none := b.Float(math.Inf(-1))
-	start := []*tile.Value{rated, b.Full(b.Int(0), slot.Shape...).Named("chosen")}
+	over := g.stretches(e)
+	n := len(over)
+	start := append(g.rated(in, row, over, nil), b.Full(b.Int(0), slot.Shape...).Named("chosen"))
 	return g.loop("place", b.Int(0), b.Int(k), 1, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
-		best := b.Max(c[0], 0)
-		id := b.Reduce(tile.Min, b.Where(b.Eq(c[0], best), lane, b.Int(e)), 0).Named("id")
-		return []*tile.Value{b.Where(b.Eq(lane, id), none, c[0]), b.Where(b.Eq(slot, i), id, c[1])}
-	})[1]
+		_, id := g.bestExpert(c[:n], over, e)
+		id.Named("id")
+		return append(g.without(c[:n], over, id), b.Where(b.Eq(slot, i), id, c[n]))
+	})[n]
 }
 
-// rated is what all experts are chosen by, -∞ in lanes behind them, and the number of each.
-func (g *gen) rated(in *ir.Instr, row *tile.Value) (rated, lane *tile.Value) {
-	b, e := g.b, g.columns(in.Args[0])
-	lane = b.Range(tile.D(g.lanes(e)))
-	live := b.LtI(lane, e)
-	return b.Where(live, g.ratedAs(in, row, lane, live), b.Float(math.Inf(-1))).Named("rated"), lane
-}
-
-// ratedAs is what some experts are chosen by: their score and their bias.
-func (g *gen) ratedAs(in *ir.Instr, row, id, live *tile.Value) *tile.Value {
+// rated is what experts are chosen by: their score and their bias, -∞ in lanes without an expert. They are counted
+// from first on, nil for 0.
+func (g *gen) rated(in *ir.Instr, row *tile.Value, over []stretch, first *tile.Value) []*tile.Value {
 	b, scores := g.b, in.Args[0]
-	return b.Add(b.Load(g.elements(scores, tile.In), b.Add(b.MulI(row, g.columns(scores)), id), live, 0),
-		b.Load(g.elements(in.Args[1], tile.In), id, live, 0))
+	out := make([]*tile.Value, len(over))
+	for k, c := range over {
+		id := c.lane
+		if first != nil {
+			id = b.Add(id, first)
+		}
+		sum := b.Add(b.Load(g.elements(scores, tile.In), b.Add(b.MulI(row, g.columns(scores)), id), c.live, 0),
+			b.Load(g.elements(in.Args[1], tile.In), id, c.live, 0))
+		if c.live != nil {
+			sum = b.Where(c.live, sum, b.Float(math.Inf(-1)))
+		}
+		out[k] = sum.Named("rated")
+	}
+	return out
 }
 
 // routeWeights are the chosen experts' scores divided by their sum, times scale.
@@ -111,27 +116,32 @@ func (g *gen) routeWeights(in *ir.Instr, row, live *tile.Value) *tile.Value {
 	}
 	// Compared with all rather than gathered: a few lanes that read at scattered places are what machines like least.
 	e := g.columns(scores)
-	lane := b.Range(tile.D(g.lanes(e)))
-	all := b.Load(g.elements(scores, tile.In), b.Add(b.MulI(row, e), lane), b.LtI(lane, e), 0)
+	over := g.stretches(e)
+	all := make([]*tile.Value, len(over))
+	for k, c := range over {
+		all[k] = b.Load(g.elements(scores, tile.In), b.Add(b.MulI(row, e), c.lane), c.live, 0)
+	}
 	chosen := g.list(in.Args[1], row)
 	if n := g.columns(in.Args[1]); chosen.Shape[0].Size > pow2(n) {
-		w := g.eachChosen(chosen, n, lane, all)
+		w := g.eachChosen(chosen, n, over, all)
 		return b.MulF(b.Div(w, b.Sum(w, 0)), in.Attrs.Float("scale")).Named("weights")
 	}
-	mine := b.And(b.Eq(b.Col(chosen), b.Row(lane)), b.Col(live))
-	w := b.Sum(b.Where(mine, b.Row(all), b.Float(0)), 1)
+	w := b.Sum(joined(over, b.Add, func(k int, c stretch) *tile.Value {
+		mine := b.And(b.Eq(b.Col(chosen), b.Row(c.lane)), b.Col(live))
+		return b.Where(mine, b.Row(all[k]), b.Float(0))
+	}), 1)
 	return b.MulF(b.Div(w, b.Sum(w, 0)), in.Attrs.Float("scale")).Named("weights")
 }
 
 // eachChosen are the scores of the first n chosen experts, one after the other: a list that is longer for the machine's
 // sake does not meet all scores at once.
-func (g *gen) eachChosen(chosen *tile.Value, n int, lane, scores *tile.Value) *tile.Value {
+func (g *gen) eachChosen(chosen *tile.Value, n int, over []stretch, scores []*tile.Value) *tile.Value {
 	b := g.b
 	slot := b.Range(chosen.Shape[0])
 	start := []*tile.Value{b.Zeros(slot.Shape...).Named("scores")}
 	return g.loop("slot", b.Int(0), b.Int(n), 1, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
 		id := b.Sum(b.Where(b.Eq(slot, i), chosen, b.Int(0)), 0).Named("id")
-		score := b.Sum(b.Where(b.Eq(lane, id), scores, b.Float(0)), 0)
+		score := b.Sum(joined(over, b.Add, func(k int, c stretch) *tile.Value { return b.Where(b.Eq(c.lane, id), scores[k], b.Float(0)) }), 0)
 		return []*tile.Value{b.Where(b.Eq(slot, i), score, c[0])}
 	})[0]
 }

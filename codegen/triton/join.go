@@ -1,7 +1,6 @@
 package triton
 
 import (
-	"math"
 	"slices"
 
 	"flagc/ir"
@@ -158,39 +157,6 @@ func (g *gen) early(anchors []*ir.Instr, width int, passOver bool, id *tile.Valu
 		}
 		g.whenHere(anchors[0], row, func() { compute(row) }, nil)
 	})
-}
-
-// choosesHere reports whether the experts of a token are chosen in this launch. A single slot is computed whoever has its
-// expert.
-func (g *gen) choosesHere(anchors []*ir.Instr) bool {
-	a := anchors[0]
-	return a.Op == ops.ExpertLinear && !g.inMemory(a.Args[1]) && a.Args[1].Def.Op == ops.TopExperts && g.slots(anchors) > 1
-}
-
-// eachOwn runs f for the rows of a token whose experts the rank has: the best of its own first, until as many of all come
-// before it as there are slots. So the first weights are on their way after one comparison with all scores.
-func (g *gen) eachOwn(in *ir.Instr, token *tile.Value, slots int, f func(row *tile.Value)) {
-	b := g.b
-	choice := in.Args[1].Def
-	own, first := g.fixed(in.Args[2].Type.Dims[0].Size, "the experts"), g.first(in.LocalIndices()[1])
-	all, everyone := g.rated(choice, token)
-	lane := b.Range(tile.D(pow2(own)))
-	live := b.LtI(lane, own)
-	mine := b.Where(live, g.ratedAs(choice, token, b.Add(lane, first), live), b.Float(math.Inf(-1))).Named("own")
-	best := func(left *tile.Value) []*tile.Value {
-		most := b.Max(left, 0)
-		id := b.Reduce(tile.Min, b.Where(b.Eq(left, most), lane, b.Int(own-1)), 0).Named("expert")
-		slot := g.count(g.before(all, everyone, most, b.Add(id, first)), 0).Named("slot")
-		return []*tile.Value{b.LtI(slot, slots).Named("going"), left, id, slot}
-	}
-	b.LoopWhile("turn", b.Int(0), b.Int(min(slots, own)), 1, best(mine), g.inScope(func(_ *tile.Value, c []*tile.Value) []*tile.Value {
-		left, id, slot := c[1], c[2], c[3]
-		row := g.slotRow(token, slots, slot)
-		memo(g, [3]any{in.Args[1], "expert", row}, func() *tile.Value { return id })
-		g.assumeHere(id)
-		f(row)
-		return best(b.Where(b.Eq(lane, id), b.Float(math.Inf(-1)), left))
-	}))
 }
 
 // earlyCount is how many instances that takes.

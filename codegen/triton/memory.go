@@ -273,8 +273,15 @@ func (g *gen) scale(v *ir.Value, blocks *region) *tile.Value {
 	if !g.bytesArrive() {
 		return g.scaleByWord(v, blocks)
 	}
-	_, n := g.scaleBlocks(v)
-	return g.exponent(g.b.Load(g.scales(v, tile.In), g.offsets(blocks, n), g.mask(blocks), 0))
+	return g.exponent(g.scaleBytes(v, blocks))
+}
+
+// scaleBytes are the scales of a region that counts scale blocks as they are in memory.
+func (g *gen) scaleBytes(v *ir.Value, blocks *region) *tile.Value {
+	return memo(g, [3]any{v, "scale", blocks}, func() *tile.Value {
+		_, n := g.scaleBlocks(v)
+		return g.b.Load(g.scales(v, tile.In), g.offsets(blocks, n), g.mask(blocks), 0)
+	})
 }
 
 // exponent is the power of two that a ue8m0 byte stands for. Byte 0 is 2^-127, below the normal numbers.

@@ -150,7 +150,7 @@ func (g *gen) multiplyAdd(all []product) []*tile.Value {
 		live = b.Reshape(r.colLive, r.width, tile.D(1))
 	}
 	first, rows, start := make([]*tile.Value, len(all)), make([]*tile.Value, len(all)), make([]*tile.Value, len(all))
-	// A product with FP4 codes of one round is summed before the weights of the next product come: so it was measured.
+	// A product with FP4 codes of one round is summed before the next product is taken apart: so it was measured.
 	atOnce := g.plan.sumEachRound || g.twice(p.in) > 1 && depth == p.k
 	summed := func(x *tile.Value) *tile.Value {
 		if atOnce {
@@ -176,8 +176,17 @@ func (g *gen) multiplyAdd(all []product) []*tile.Value {
 		out := make([]*tile.Value, len(all))
 		if g.byWords(p, depth) {
 			x := g.eighths(p, i, width)
+			words := make([]weightWords, len(all))
 			for n, q := range all {
-				out[n] = b.Add(c[n], summed(g.weighedWords(q, x, i, width, rows[n], live)))
+				if g.wordsTogether(p) || n == 0 {
+					words[n] = g.weightWords(q, i, width, rows[n], live)
+				}
+			}
+			for n, q := range all {
+				if words[n].codes == nil {
+					words[n] = g.weightWords(q, i, width, rows[n], live)
+				}
+				out[n] = b.Add(c[n], summed(g.weighedWords(q, x, words[n])))
 			}
 			return out
 		}
@@ -197,14 +206,6 @@ func (g *gen) multiplyAdd(all []product) []*tile.Value {
 		sums[n] = b.Row(sums[n])
 	}
 	return sums
-}
-
-// productBehind is the product whose slots an instruction sums, or the instruction itself.
-func productBehind(in *ir.Instr) *ir.Instr {
-	if in.Op == ops.SumSlots {
-		return in.Args[0].Def
-	}
-	return in
 }
 
 // rowsAtOnce is how many weight rows an instance multiplies with one row of activations: as many as fit, but few enough
@@ -423,26 +424,4 @@ func (g *gen) weightsDown(p product, k, cols *tile.Value, depth int) *tile.Value
 	}
 	s := b.Load(g.scales(p.w, tile.In), b.Add(b.MulI(row, n), b.DivI(column, e.Cols)), live, 0)
 	return b.Cast(b.Mul(w, g.exponent(s)), tile.BF16)
-}
-
-// pullSumSlots adds what the slots of a token yield, each rounded as its type says.
-func (g *gen) pullSumSlots(in *ir.Instr, r *region) *tile.Value {
-	y := in.Args[0]
-	if g.inMemory(y) {
-		return g.sumStored(in, r)
-	}
-	slots := g.fixed(y.Type.Dims[1].Size, "the slots")
-	acc := g.b.Zeros(r.height, r.width).Named("sum")
-	return g.loop("slot", g.b.Int(0), g.b.Int(slots), 1, []*tile.Value{acc}, func(j *tile.Value, c []*tile.Value) []*tile.Value {
-		rows := g.b.Add(g.b.MulI(r.rows, slots), j)
-		if in := y.Def; !g.inMemory(y) && in.Op == ops.ExpertLinear && r.height.Size == 1 {
-			// A slot whose expert the rank does not have costs no more than to find that out.
-			_, here := g.expert(in, rows, nil)
-			once := g.one(here)
-			return g.loop("once", g.b.Int(0), once, 1, c, func(_ *tile.Value, c []*tile.Value) []*tile.Value {
-				return []*tile.Value{g.b.Add(c[0], g.pull(y, g.at(r, rows)))}
-			})
-		}
-		return []*tile.Value{g.b.Add(c[0], g.pull(y, g.at(r, rows)))}
-	})[0]
 }

@@ -12,6 +12,7 @@ type schedule struct {
 	gemvElements  int // weights that a program multiplies at once for one row of activations
 	gemvWidth     int // weight rows that it multiplies them with, whole rows or parts of them, at least
 	gemvLeast     int // and where half the machine would idle otherwise
+	pieceColumns  int // columns of a row that a program computes where rows are few and nothing whole is needed; 0 for all
 	mixElements   int // elements of the mixing matrix that a program multiplies at once
 	mixParts      int // programs that share the product with it for a single token
 	mixBlockParts int // programs that share it for a block of tokens at most
@@ -35,6 +36,7 @@ type schedule struct {
 	valueWidth    int // channels that a program of attention weighs at once
 	warps         int
 	lanes         int  // of a vector at least, 1 where there is no such limit
+	warpLanes     int  // of a vector that every warp can hold as a whole
 	headRows      int  // heads that a dot of attention takes at most
 	leastHeads    int  // and at least
 	sumEachRound  bool // whether a product of one row is summed in each round of its loop, which takes less room than after it
@@ -51,20 +53,23 @@ func scheduleFor(t targets.Target) schedule {
 	m, n, k := t.Dot.Tile(16)
 	p := schedule{rowElements: 8192, gemvElements: 16384, gemvWidth: 4, gemvLeast: 2, instances: 256, mixElements: 4096, mixParts: 32, dotM: max(m, 16), dotN: max(n, 16), dotK: max(k, 32), panelElements: 16384, blockElements: 16384, dotRows: 64,
 		dotWidth: 128, dotDepth: 128, keyBlock: 64, rankBlock: 16, groupBlock: 16, valueWidth: 128, warps: 4}
-	p.groupRows, p.groupBlocks, p.mixBlockParts = 64, 128, 8
+	p.groupRows, p.groupBlocks, p.mixBlockParts, p.pieceColumns = 64, 128, 8, 512
 	p.leastK, p.mixDepth = max(k, 16), 128
 	p.rateBlock, p.rateDots, p.leastHeads = max(n, 8), 4, max(m, 8)
-	p.lanes, p.headRows, p.wholeElements = 1, 64, math.MaxInt
+	p.lanes, p.headRows, p.wholeElements, p.warpLanes = 1, 64, math.MaxInt, math.MaxInt
 	if kind, ok := t.OnChip.Kind.Get(); ok && kind != targets.Shared {
 		// Every tile lives in the buffer, most of them twice.
 		p.rowElements, p.gemvElements, p.gemvWidth, p.gemvLeast, p.instances = 2048, 4096, 16, 16, 32
 		p.panelElements, p.blockElements = 8192, 2048
 		p.dotWidth, p.dotDepth, p.valueWidth, p.groupBlock = 64, 64, 64, 64
 		p.dotRows, p.groupRows = 32, 32
-		p.ropeApart, p.rateDots = true, 1
+		p.ropeApart, p.rateDots, p.pieceColumns = true, 1, 0
 		if kind == targets.CoreBuffers {
 			p.sumEachRound, p.wholeElements = true, 2048
 		}
+	}
+	if n, ok := t.Warps.Width.Get(); ok && n > 1 {
+		p.warpLanes = n
 	}
 	if n, ok := t.Loads.MinLanes.Get(); ok {
 		p.lanes, p.gemvWidth, p.gemvLeast = n, max(p.gemvWidth, n), max(p.gemvLeast, n)

@@ -212,6 +212,8 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 				out = append(out, g.productSection(sink{value: y, write: func(r *region) { g.storeBlock(y, y, r, r) }}))
 			}
 			g.later = append(g.later, s)
+		case g.choosesBeside(s, anchors) && !g.weighs(s.value):
+			out = append(out, g.ownSection(s, anchors))
 		case g.choosesBeside(s, anchors):
 			out = append(out, g.joinSection(s, anchors))
 		case !g.scattered(s, anchors) && g.bySlots(s, anchors):
@@ -270,89 +272,6 @@ func (g *gen) label(v *ir.Value) string {
 		steps = append(steps[:3], "…")
 	}
 	return fmt.Sprintf("%s = %s", Identifier(v.Name), strings.Join(steps, " of "))
-}
-
-// rowSections cover rows: an instance computes all or, where nothing of the whole row is needed, a block of one.
-func (g *gen) rowSections(sinks []sink) []*section {
-	lead := sinks[0]
-	for _, s := range sinks {
-		if s.write != nil {
-			lead = s
-		}
-	}
-	if lead.write == nil {
-		return []*section{g.newSection(sinks, g.rows(lead.value), "a row for each instance", func(id *tile.Value) {
-			for _, s := range sinks {
-				s.row(id)
-			}
-		})}
-	}
-	whole, factor := false, false
-	for _, s := range sinks {
-		whole = whole || s.whole
-		factor = factor || g.needsFactor(s.value)
-	}
-	k := g.columns(lead.value)
-	if !factor && !whole && !g.fits(1, k) {
-		return []*section{g.pieceSection(sinks, lead.value, k)}
-	}
-	return []*section{g.newSection(sinks, g.rows(lead.value), "a row for each instance", func(id *tile.Value) {
-		g.writeRows(sinks, id.Named("row"), whole, k)
-	})}
-}
-
-// writeRows computes one row: as a whole, or block by block.
-func (g *gen) writeRows(sinks []sink, row *tile.Value, whole bool, k int) {
-	if whole || g.fits(1, k) {
-		g.writeRow(sinks, row, g.wholeRow(row, nil, 1, k))
-		return
-	}
-	g.writeBlocks(sinks, row, k)
-}
-
-func (g *gen) writeRow(sinks []sink, row *tile.Value, r *region) {
-	for _, s := range sinks {
-		if s.row != nil {
-			s.row(row)
-		} else {
-			s.write(r)
-		}
-	}
-}
-
-// writeBlocks goes over a row that does not fit, after what its blocks share.
-func (g *gen) writeBlocks(sinks []sink, row *tile.Value, k int) {
-	width := g.rowBlock(1, k)
-	for _, s := range sinks {
-		if s.row != nil {
-			s.row(row)
-		} else {
-			g.prepare(s.value, &region{rows: row, height: tile.D(1)})
-		}
-	}
-	g.loop("start", g.b.Int(0), g.b.Int(k), width, nil, func(i *tile.Value, _ []*tile.Value) []*tile.Value {
-		block := g.block(row, nil, 1, i, tile.D(width), k)
-		for _, s := range sinks {
-			if s.write != nil {
-				s.write(block)
-			}
-		}
-		return nil
-	})
-}
-
-// pieceSection covers rows by blocks that are independent of each other.
-func (g *gen) pieceSection(sinks []sink, v *ir.Value, k int) *section {
-	width := g.rowBlock(1, k)
-	blocks := (k + width - 1) / width
-	return g.newSection(sinks, g.rows(v).Mul(ir.Const(blocks)), "a part of a row for each instance", func(id *tile.Value) {
-		row := g.b.DivI(id, blocks).Named("row")
-		first := g.b.MulI(g.b.ModI(id, blocks), width).Named("first")
-		block := g.block(row, nil, 1, first, tile.D(width), k)
-		for _, s := range sinks {
-			s.write(block)
-		}
-	})
 }
 
 // productSection covers the result of a matrix product by blocks.

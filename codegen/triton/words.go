@@ -54,12 +54,31 @@ func (g *gen) twice(in *ir.Instr) int {
 	return 1
 }
 
+// weightWords are weights by words: their region, counted in words, and the words. Their scales are on their way with them.
+type weightWords struct {
+	at    *region
+	codes *tile.Value
+}
+
+func (g *gen) weightWords(p product, i *tile.Value, words tile.Dim, rows, live *tile.Value) weightWords {
+	n := p.k / wordCodes
+	at := g.block(rows, live, p.region.width.Size, g.b.DivI(i, wordCodes), words, n)
+	w := weightWords{at, g.word(p.w, at, n)}
+	if g.bytesArrive() {
+		g.scaleBytes(p.w, g.blocks(at, p.w.Type.Elem.Cols/wordCodes, n)).Named("scales")
+	}
+	return w
+}
+
+// wordsTogether reports whether the words of all products are read before those of the first are taken apart. Activations in
+// bf16 take the room that this needs.
+func (g *gen) wordsTogether(p product) bool { return p.x.Type.Elem.IsQuantised() }
+
 // weighedWords multiplies elements of x, by eighths, with a block of weight rows.
-func (g *gen) weighedWords(p product, x [wordCodes]*tile.Value, i *tile.Value, words tile.Dim, rows, live *tile.Value) *tile.Value {
+func (g *gen) weighedWords(p product, x [wordCodes]*tile.Value, w weightWords) *tile.Value {
 	b, e := g.b, p.w.Type.Elem
 	n := p.k / wordCodes
-	wb := g.block(rows, live, p.region.width.Size, b.DivI(i, wordCodes), words, n)
-	word := g.word(p.w, wb, n)
+	word, wb := w.codes, w.at
 	var sum *tile.Value
 	for j := range wordCodes / 2 {
 		low, high := g.wordCodePair(word, j)

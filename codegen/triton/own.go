@@ -1,0 +1,99 @@
+package triton
+
+import (
+	"slices"
+
+	"flagc/ir"
+	"flagc/ir/ops"
+	"flagc/ir/tile"
+)
+
+// Of the experts that a token chooses a rank has a few at most. Where they are chosen in the launch of their products, each
+// instance finds those of its rank by itself; what else is to be known of the choice is left by one instance more.
+
+// choosesHere reports whether the experts of a token are chosen in this launch. A single slot is computed whoever has its
+// expert.
+func (g *gen) choosesHere(anchors []*ir.Instr) bool {
+	a := anchors[0]
+	return a.Op == ops.ExpertLinear && !g.inMemory(a.Args[1]) && a.Args[1].Def.Op == ops.TopExperts && g.slots(anchors) > 1
+}
+
+// eachOwn runs f for the rows of a token whose experts the rank has: the best of its own first, until as many of
+// all come before it as there are slots. So the first weights are on their way after one comparison with all scores.
+func (g *gen) eachOwn(in *ir.Instr, token *tile.Value, slots int, f func(row *tile.Value)) {
+	b := g.b
+	choice := in.Args[1].Def
+	own, first := g.fixed(in.Args[2].Type.Dims[0].Size, "the experts"), g.first(in.LocalIndices()[1])
+	everyone, ours := g.stretches(g.columns(choice.Args[0])), g.stretches(own)
+	all := g.rated(choice, token, everyone, nil)
+	mine := g.rated(choice, token, ours, first)
+	best := func(left []*tile.Value) []*tile.Value {
+		most, id := g.bestExpert(left, ours, own-1)
+		id.Named("expert")
+		slot := b.Sum(joined(everyone, b.Add, func(k int, c stretch) *tile.Value {
+			return g.one(g.before(all[k], c.lane, most, b.Add(id, first)))
+		}), 0).Named("slot")
+		return append([]*tile.Value{b.LtI(slot, slots).Named("going"), id, slot}, left...)
+	}
+	b.LoopWhile("turn", b.Int(0), b.Int(min(slots, own)), 1, best(mine), g.inScope(func(_ *tile.Value, c []*tile.Value) []*tile.Value {
+		id, slot, left := c[1], c[2], c[3:]
+		row := g.slotRow(token, slots, slot)
+		memo(g, [3]any{in.Args[1], "expert", row}, func() *tile.Value { return id })
+		g.assumeHere(id)
+		f(row)
+		return best(g.without(left, ours, id))
+	}))
+}
+
+// ownSection covers what chosen experts yield, before it is weighed, in the launch that chooses them: an instance computes a
+// block of columns for the slots of a token whose experts the rank has. One more makes the lists of the chosen experts and of
+// their weights, which the launch leaves, and knows from them which slots are to be zeros.
+func (g *gen) ownSection(s sink, anchors []*ir.Instr) *section {
+	k, slots := g.columns(s.value), g.slots(anchors)
+	width := g.productWidth(s, k)
+	blocks := (k + width - 1) / width
+	left := g.returnedLists()
+	sinks := []sink{s}
+	for _, v := range left {
+		sinks = append(sinks, sink{value: v})
+	}
+	tokens := productOf(s.value.Type.Dims[:len(s.value.Type.Dims)-2]).Bind(g.bound)
+	what := "a block of columns of all slots of a token for each instance, and one that chooses"
+	return g.newSection(sinks, tokens.Mul(ir.Const(blocks+1)), what, func(id *tile.Value) {
+		b := g.b
+		token, block := b.DivI(id, blocks+1).Named("token"), b.ModI(id, blocks+1).Named("block")
+		g.when(b.EqI(block, blocks), func() {
+			for _, v := range left {
+				g.storeList(v, token)
+			}
+			g.zeroOthers(s, anchors[0], token, slots, k)
+		}, func() {
+			g.eachOwn(anchors[0], token, slots, func(row *tile.Value) {
+				s.write(g.productBlock(s, row, nil, 1, block, width))
+			})
+		})
+	})
+}
+
+// zeroOthers leaves zeros for the slots of a token whose experts the rank does not have.
+func (g *gen) zeroOthers(s sink, in *ir.Instr, token *tile.Value, slots, k int) {
+	b := g.b
+	id := g.list(in.Args[1], token)
+	if d, ok := in.LocalIndices()[1]; ok {
+		id = b.Sub(id, g.first(d))
+	}
+	slot := b.Col(b.Range(id.Shape[0]))
+	others := b.And(b.LtI(slot, slots), b.Not(b.Col(g.has(in, id)))).Named("others")
+	rows := b.Add(b.MulI(token, slots), slot)
+	width := g.rowBlock(id.Shape[0].Size, k)
+	g.loop("start", b.Int(0), b.Int(k), width, nil, func(i *tile.Value, _ []*tile.Value) []*tile.Value {
+		r := g.block(rows, others, slot.Shape[0].Size, i, tile.D(width), k)
+		g.store(s.value, r, b.Zeros(r.height, r.width))
+		return nil
+	})
+}
+
+// weighs reports whether what experts were chosen with takes part in computing a value from their products.
+func (g *gen) weighs(v *ir.Value) bool {
+	return slices.ContainsFunc([]*ir.Op{ops.RouteWeights, ops.TopExperts}, func(op *ir.Op) bool { return g.hasOp(v, op) })
+}
