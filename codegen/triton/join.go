@@ -12,7 +12,7 @@ import (
 // A product of one row is spread over as many instances as there are, a few weight rows each. An epilogue that needs
 // more columns than one of them has (the norm of a head, the scale of a block) is computed by the last that arrives:
 // each leaves its columns in memory and draws a ticket, and who draws the last one goes on. Where atomics are not known
-// to work it is a program of its own.
+// to work, or a program may begin while the one before works, it is a program of its own.
 
 // tickets reports whether instances can find out who is the last.
 func (g *gen) tickets() bool {
@@ -20,9 +20,12 @@ func (g *gen) tickets() bool {
 	return ok && use == targets.Works
 }
 
+// joins reports whether epilogues are for the last instance to arrive.
+func (g *gen) joins() bool { return g.tickets() && !g.target.Launch.Dependent.Is(true) }
+
 // scattered reports whether a sink's epilogue needs more columns than an instance of its product should have.
 func (g *gen) scattered(s sink, anchors []*ir.Instr) bool {
-	if g.fn.Mode != ir.Decode && !g.hasSlots(s.value) {
+	if !g.single(s.value) {
 		return false
 	}
 	k := g.columns(s.value)

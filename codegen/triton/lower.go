@@ -87,7 +87,7 @@ func Fit(m *ir.Module, f *ir.Func, t targets.Target, plan ir.Memory) (*Lowered, 
 
 // finished makes a kernel's programs of blocks as large as given.
 func finished(m *ir.Module, f *ir.Func, t targets.Target, blocks schedule, plan ir.Memory) (*Lowered, []Violation, error) {
-	k, err := lower(m, f, t, blocks)
+	k, err := lower(m, f, t, blocks, plan.Batch)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -97,9 +97,9 @@ func finished(m *ir.Module, f *ir.Func, t targets.Target, blocks schedule, plan 
 
 func isTooLarge(v Violation) bool { return !v.Warning && (v.Rule == ruleOnChip || v.Rule == ruleCube) }
 
-// lower makes the programs of a kernel of m for a target, of blocks as large as given. An op or a combination that no rule
+// lower makes the programs of a kernel of m for a target, of blocks as large as given, for batches of up to so many sequences. An op or a combination that no rule
 // covers is an error.
-func lower(m *ir.Module, k *ir.Func, t targets.Target, blocks schedule) (kernel *Lowered, err error) {
+func lower(m *ir.Module, k *ir.Func, t targets.Target, blocks schedule, batch int) (kernel *Lowered, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			if missing, ok := r.(unsupported); ok {
@@ -109,11 +109,11 @@ func lower(m *ir.Module, k *ir.Func, t targets.Target, blocks schedule) (kernel 
 			panic(r)
 		}
 	}()
-	g := &gen{mod: m, fn: k, target: t, plan: blocks, bound: k.Mode.Bound(),
+	g := &gen{mod: m, fn: k, target: t, plan: blocks, batch: batch, bound: k.Mode.Bound(),
 		kernel: &Lowered{Func: k, Bindings: map[string]Binding{}}, ropes: map[string]string{},
 		stored: map[*ir.Value]bool{}, here: map[*ir.Value]*tile.Value{},
 		arrived: map[*ir.Instr]bool{}, sums: map[*ir.Instr]bool{}, factors: map[*ir.Instr]bool{}, stage: map[*ir.Instr]int{},
-		sorted: map[*ir.Value][]int{}, waits: map[*ir.Instr]bool{}}
+		sorted: map[*ir.Value][]int{}, waits: map[*ir.Instr]bool{}, split: map[*ir.Instr]int{}}
 	g.phases()
 	return g.kernel, nil
 }
@@ -131,6 +131,7 @@ type gen struct {
 	fn       *ir.Func
 	target   targets.Target
 	plan     schedule
+	batch    int // sequences of a call at most
 	bound    ir.Env
 	kernel   *Lowered
 	names    map[*ir.Value]string
@@ -147,6 +148,7 @@ type gen struct {
 	stage   map[*ir.Instr]int   // of a choice of entries, how many of its programs there are
 	sorted  map[*ir.Value][]int // by which programs the slots of a list of chosen experts have been sorted
 	waits   map[*ir.Instr]bool  // products with mixing matrices that wait until their streams are in memory
+	split   map[*ir.Instr]int   // of a product whose sums are split, in how many parts
 	// here says for which rows of a result in memory the rank has computed anything; the others are 0.
 	here map[*ir.Value]*tile.Value
 

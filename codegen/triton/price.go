@@ -53,7 +53,7 @@ func (k *Lowered) dependents(p *tile.Program) tile.Dependents {
 }
 
 // in reports whether an instruction belongs to a program: a product, with what is made of it, to the one that reads its
-// weights; what the last to arrive computes to the last; the rest to the first.
+// weights; what the last to arrive computes to the last; the rest to the first that leaves what is made of it.
 func (k *Lowered) in(in *ir.Instr, p *tile.Program) bool {
 	if len(k.Programs) == 1 {
 		return true
@@ -68,7 +68,28 @@ func (k *Lowered) in(in *ir.Instr, p *tile.Program) bool {
 	if tail {
 		return p == k.Programs[len(k.Programs)-1]
 	}
+	for _, q := range k.Programs {
+		if k.leaves(q, in) {
+			return p == q
+		}
+	}
 	return p == k.Programs[0]
+}
+
+// leaves reports whether a program writes anything that is computed from an instruction.
+func (k *Lowered) leaves(p *tile.Program, in *ir.Instr) bool {
+	var from func(v *ir.Value) bool
+	from = func(v *ir.Value) bool {
+		return v != nil && v.Def != nil && (v.Def == in || slices.ContainsFunc(v.Def.Args, from))
+	}
+	for _, end := range k.Func.Body {
+		for _, v := range end.Results {
+			if k.writes(p, v) && from(v) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // weightsBehind are those of a product that an instruction is, or goes back to.

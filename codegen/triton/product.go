@@ -16,13 +16,16 @@ type product struct {
 	k      int         // summed columns
 	xRows  *tile.Value // rows of x
 	base   *tile.Value // the weight row that column 0 of the result is the product with, a scalar
-	to     *tile.Value // how far the sum goes: k, or 0 where the rank does not have the weights
+	from   *tile.Value // where the sum begins
+	to     *tile.Value // how far it goes: k, or 0 where the rank does not have the weights
 	region *region
 }
 
 // pullProduct is a block of a product of x with weights, row by weight row.
 func (g *gen) pullProduct(in *ir.Instr, r *region) *tile.Value {
 	switch {
+	case g.arrived[in]:
+		return g.pullParts(in, r)
 	case r.height.Size == 1:
 		return g.multiplied(in, r, g.multiplyAdd)
 	case in.Op == ops.ExpertLinear:
@@ -62,11 +65,11 @@ func (g *gen) alike(in, other *ir.Instr) bool {
 // product finds the rows of both operands that a block of the result needs.
 func (g *gen) product(in *ir.Instr, r *region) product {
 	p := product{in: in, x: in.Args[0], w: in.Args[len(in.Args)-1], region: r, xRows: r.rows}
-	if p.w.Type.Elem.DType == ir.FP4 { // words are read where x lies
+	if p.w.Type.Elem.DType == ir.FP4 || dense(in) && g.several(in.Results[0]) { // they are read where x lies
 		p.x = g.behindViews(p.x)
 	}
 	p.k = g.columns(p.x)
-	p.to = g.b.Int(p.k)
+	p.from, p.to = g.b.Int(0), g.b.Int(p.k)
 	columns := g.columns(in.Results[0])
 	switch in.Op {
 	case ops.Linear:
@@ -172,7 +175,7 @@ func (g *gen) multiplyAdd(all []product) []*tile.Value {
 		}
 		start[n].Named("acc")
 	}
-	acc := g.loop("k", b.Int(0), p.to, depth, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+	acc := g.loop("k", p.from, p.to, depth, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
 		out := make([]*tile.Value, len(all))
 		if g.byWords(p, depth) {
 			x := g.eighths(p, i, width)
@@ -306,7 +309,7 @@ func (g *gen) matrixProducts(all []product) []*tile.Value {
 	for n := range all {
 		start[n] = b.Zeros(r.height, r.width).Named("acc")
 	}
-	return g.loop("k", b.Int(0), p.to, depth, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
+	return g.loop("k", p.from, p.to, depth, start, func(i *tile.Value, c []*tile.Value) []*tile.Value {
 		xb := g.block(p.xRows, r.live, r.height.Size, i, tile.D(depth), p.k)
 		out := make([]*tile.Value, len(all))
 		for n, q := range all {

@@ -26,6 +26,7 @@ type schedule struct {
 	dotRows       int // rows of a block of a matrix product
 	dotWidth      int // its columns, if the epilogue does not ask for more
 	dotDepth      int // what is summed at once
+	severalWidth  int // columns of a block that has few rows
 	groupRows     int // rows of a block of slots that chose the same expert
 	groupBlocks   int // such blocks that have instances of their own; further ones take turns
 	keyBlock      int // compressed entries that a program rates at once
@@ -54,7 +55,7 @@ func scheduleFor(t targets.Target) schedule {
 	p := schedule{rowElements: 8192, gemvElements: 16384, gemvWidth: 4, gemvLeast: 2, instances: 256, mixElements: 4096, mixParts: 32, dotM: max(m, 16), dotN: max(n, 16), dotK: max(k, 32), panelElements: 16384, blockElements: 16384, dotRows: 64,
 		dotWidth: 128, dotDepth: 128, keyBlock: 64, rankBlock: 16, groupBlock: 16, valueWidth: 128, warps: 4}
 	p.groupRows, p.groupBlocks, p.mixBlockParts, p.pieceColumns = 64, 128, 8, 512
-	p.leastK, p.mixDepth = max(k, 16), 128
+	p.leastK, p.mixDepth, p.severalWidth = max(k, 16), 128, 64
 	p.rateBlock, p.rateDots, p.leastHeads = max(n, 8), 4, max(m, 8)
 	p.lanes, p.headRows, p.wholeElements, p.warpLanes = 1, 64, math.MaxInt, math.MaxInt
 	if kind, ok := t.OnChip.Kind.Get(); ok && kind != targets.Shared {
@@ -98,7 +99,7 @@ func (p schedule) smaller() schedule {
 		}
 	}
 	halve(p.dotM, &p.dotRows, &p.groupRows, &p.headRows)
-	halve(p.dotN, &p.dotWidth)
+	halve(p.dotN, &p.dotWidth, &p.severalWidth)
 	halve(p.leastK, &p.dotK)
 	halve(p.dotK, &p.dotDepth, &p.mixDepth)
 	halve(max(p.lanes, p.dotN), &p.keyBlock)

@@ -27,9 +27,9 @@ var heavy = []*ir.Op{ops.Linear, ops.GroupedLinear, ops.ExpertLinear, ops.SumSlo
 // inParts are those whose results come from parts that other instances have left, rather than lying in memory.
 var inParts = []*ir.Op{ops.HCPre, ops.HCHead, ops.SparseAttention, ops.TopEntries, ops.Argmax}
 
-// isHeavy reports whether an op is one of them. A sum of what lies in memory is not.
+// isHeavy reports whether an op is one of them. A sum of what lies in memory is not, nor is a product in parts.
 func (g *gen) isHeavy(in *ir.Instr) bool {
-	return slices.Contains(heavy, in.Op) && !(in.Op == ops.SumSlots && g.inMemory(in.Args[0]))
+	return slices.Contains(heavy, in.Op) && !(in.Op == ops.SumSlots && g.inMemory(in.Args[0])) && !(dense(in) && g.arrived[in])
 }
 
 // anchors are the heavy ops that a value is computed from, without those behind another.
@@ -60,8 +60,11 @@ func (g *gen) cone(v *ir.Value, visit func(*ir.Instr) bool) {
 // phases builds the programs of the launch. What the last instance to arrive would compute is a program of its own.
 func (g *gen) phases() {
 	sinks := g.sinks(g.fn.Return)
-	if early := append(g.beforeTail(), g.beforeExperts()...); len(early) > 0 {
-		g.later, sinks = sinks, early
+	if early := slices.Concat(g.beforeTail(), g.beforeExperts(), g.beforeSeveral(sinks)); len(early) > 0 {
+		g.later = slices.DeleteFunc(sinks, func(s sink) bool { // what others need early and is returned as well
+			return slices.ContainsFunc(early, func(e sink) bool { return e.value == s.value && e.into == s.into })
+		})
+		sinks = early
 	}
 	for len(sinks) > 0 {
 		later := g.later
@@ -78,7 +81,7 @@ func (g *gen) phases() {
 			for _, a := range g.anchors(s.value) {
 				switch {
 				case g.sorting(a), g.waits[a]:
-				case slices.Contains(inParts, a.Op):
+				case slices.Contains(inParts, a.Op), g.split[a] > 0:
 					g.arrived[a] = true
 				default:
 					g.stored[a.Results[0]] = true
@@ -206,6 +209,13 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 		switch {
 		case g.grouped(s, anchors):
 			slots = append(slots, s)
+		case g.inSums(s, anchors):
+			for _, a := range anchors {
+				if g.split[a] == 0 {
+					out = append(out, g.partSection(a))
+				}
+			}
+			g.later = append(g.later, s)
 		case g.apart(s):
 			for _, a := range anchors {
 				y := a.Results[0]
@@ -220,7 +230,7 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 			out = append(out, g.slotSection(s, anchors))
 		case !g.scattered(s, anchors):
 			out = append(out, g.productSection(s))
-		case g.tickets():
+		case g.joins():
 			out = append(out, g.joinSection(s, anchors))
 		default:
 			out = append(out, g.earlySection(s, anchors))
@@ -230,7 +240,7 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 	if slots != nil {
 		return append(out, g.groupedSections(slots, anchors)...)
 	}
-	if g.fn.Mode == ir.Decode {
+	if g.fn.Mode == ir.Decode && !g.several(sinks[0].value) {
 		for _, s := range out {
 			s.warps *= g.twice(anchors[0])
 		}
@@ -242,7 +252,7 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 // a Hadamard transform of several rows is a product with a matrix, of one row two small sums; other epilogues need whole
 // rows, of which not all memories hold as many as a dot has.
 func (g *gen) apart(s sink) bool {
-	if k := g.columns(s.value); g.fn.Mode == ir.Prefill {
+	if k := g.columns(s.value); !g.single(s.value) {
 		return g.hasOp(s.value, ops.Hadamard) && k*k > 4*g.plan.rowElements || s.whole && g.plan.dotM*k > g.plan.wholeElements
 	}
 	return false
@@ -280,37 +290,55 @@ func (g *gen) productSection(s sink) *section {
 	k := g.columns(v)
 	width := g.productWidth(s, k)
 	blocks := (k + width - 1) / width
-	if g.fn.Mode == ir.Decode || g.hasSlots(v) {
-		sec := g.newSection([]sink{s}, g.rows(v).Mul(ir.Const(blocks)), "a block of columns of one row for each instance", func(id *tile.Value) {
+	if g.single(v) {
+		return g.newSection([]sink{s}, g.rows(v).Mul(ir.Const(blocks)), "a block of columns of one row for each instance", func(id *tile.Value) {
 			row := g.b.DivI(id, blocks).Named("row")
 			s.write(g.productBlock(s, row, nil, 1, g.b.ModI(id, blocks), width))
 		})
-		return sec
 	}
-	groups := g.alternating(v)
-	tokens := g.rows(v).Div(ir.Const(groups))
-	height := max(g.plan.dotM, min(g.plan.dotRows, g.plan.blockElements/width))
-	count := ceilDiv(tokens, height).Mul(ir.Const(groups * blocks))
-	sec := g.newSection([]sink{s}, count, "a block of rows and columns for each instance", func(id *tile.Value) {
-		b := g.b
-		block := b.ModI(id, blocks)
-		group := b.ModI(b.DivI(id, blocks), groups).Named("group")
-		token := b.Add(b.MulI(b.DivI(id, blocks*groups), height), b.Col(b.Range(tile.D(height)))).Named("token")
-		live := b.Lt(token, g.size(tokens))
-		rows := token
-		if groups > 1 {
-			rows = b.Add(b.MulI(token, groups), group).Named("row")
-		}
-		r := g.productBlock(s, rows, live, height, block, width)
-		r.group = group
-		s.write(r)
+	c := cover{s: s, width: width, height: max(g.plan.dotM, min(g.plan.dotRows, g.plan.blockElements/width)), groups: g.alternating(v)}
+	if g.several(v) {
+		c.height = g.severalHeight(g.anchors(v)[0], width)
+	}
+	sec := g.newSection([]sink{s}, g.coverBlocks(c), "a block of rows and columns for each instance", func(id *tile.Value) {
+		s.write(g.coverBlock(c, id))
 	})
-	sec.warps = g.dotWarps(height, width)
+	sec.warps = g.dotWarps(c.height, width)
 	sec.stages = 3
 	if s.whole { // such an epilogue leaves few registers for it
 		sec.stages = 2
 	}
 	return sec
+}
+
+// cover is how blocks of rows and columns cover a result: rows of several groups of weights alternate.
+type cover struct {
+	s                     sink
+	width, height, groups int
+}
+
+// coverBlocks is how many there are.
+func (g *gen) coverBlocks(c cover) ir.Size {
+	k := g.columns(c.s.value)
+	tokens := g.rows(c.s.value).Div(ir.Const(c.groups))
+	return ceilDiv(tokens, c.height).Mul(ir.Const(c.groups * ((k + c.width - 1) / c.width)))
+}
+
+// coverBlock is one of them.
+func (g *gen) coverBlock(c cover, id *tile.Value) *region {
+	b, k := g.b, g.columns(c.s.value)
+	blocks := (k + c.width - 1) / c.width
+	block := b.ModI(id, blocks)
+	group := b.ModI(b.DivI(id, blocks), c.groups).Named("group")
+	token := b.Add(b.MulI(b.DivI(id, blocks*c.groups), c.height), b.Col(b.Range(tile.D(c.height)))).Named("token")
+	live := b.Lt(token, g.size(g.rows(c.s.value).Div(ir.Const(c.groups))))
+	rows := token
+	if c.groups > 1 {
+		rows = b.Add(b.MulI(token, c.groups), group).Named("row")
+	}
+	r := g.productBlock(c.s, rows, live, c.height, block, c.width)
+	r.group = group
+	return r
 }
 
 // dotWarps is how many warps compute a block of a dot's result.
@@ -348,7 +376,7 @@ func (g *gen) alternating(v *ir.Value) int {
 
 // productWidth is how many columns a block has: what the epilogue asks for, else what the plan says.
 func (g *gen) productWidth(s sink, k int) int {
-	one := g.fn.Mode == ir.Decode || g.hasSlots(s.value)
+	one := g.single(s.value)
 	least := g.plan.dotN
 	if one {
 		least = g.plan.lanes
@@ -357,7 +385,10 @@ func (g *gen) productWidth(s sink, k int) int {
 		return max(least, pow2(k))
 	}
 	width := g.plan.dotWidth
-	if one {
+	switch {
+	case g.several(s.value):
+		width = g.severalWidth(k)
+	case one:
 		width = g.rowsAtOnce(g.anchors(s.value)[0], 1)
 	}
 	return max(least, min(max(width, g.need(s, k)), pow2(k)))

@@ -23,7 +23,7 @@ func TestPositionsDecideHowEntriesAreChosen(t *testing.T) {
 				continue
 			}
 			require.Equal(t, 4*(limit+1), tokens)
-			k, err := lower(m, f, target, scheduleFor(target))
+			k, err := lower(m, f, target, scheduleFor(target), 1)
 			require.NoError(t, err)
 			few, many := k.at(t, tokens-1), k.at(t, tokens)
 			from := len(k.Programs) - 5 // one has instances for either way

@@ -43,7 +43,7 @@ func (k *Lowered) settled(i int, q *tile.Param) bool {
 	if b.Source == FromRope || b.Value != nil && b.Value.Kind == ir.WeightValue {
 		return true
 	}
-	for i--; i >= 0 && !k.writes(k.Programs[i], q.Name); i-- {
+	for i--; i >= 0 && !k.writesParam(k.Programs[i], q.Name); i-- {
 		if k.launches(k.Programs[i]) {
 			return true
 		}
@@ -51,12 +51,18 @@ func (k *Lowered) settled(i int, q *tile.Param) bool {
 	return false
 }
 
-// writes reports whether a program writes anything of what a parameter of the kernel points to, a state under any of its names.
-func (k *Lowered) writes(p *tile.Program, name string) bool {
-	v := k.Bindings[name].Value
-	return slices.ContainsFunc(p.Params, func(q *tile.Param) bool {
+// writesParam reports whether a program writes anything of what a parameter of the kernel points to.
+func (k *Lowered) writesParam(p *tile.Program, name string) bool {
+	return k.writes(p, k.Bindings[name].Value) || slices.ContainsFunc(p.Params, func(q *tile.Param) bool {
+		return q.Pointer && q.Access != tile.In && q.Name == name
+	})
+}
+
+// writes reports whether a program writes anything of a value, of a state under any of its names.
+func (k *Lowered) writes(p *tile.Program, v *ir.Value) bool {
+	return v != nil && slices.ContainsFunc(p.Params, func(q *tile.Param) bool {
 		o := k.Bindings[q.Name].Value
-		return q.Pointer && q.Access != tile.In && (q.Name == name || o != nil && v != nil && o.Root() == v.Root())
+		return q.Pointer && q.Access != tile.In && o != nil && o.Root() == v.Root()
 	})
 }
 

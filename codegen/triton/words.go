@@ -43,12 +43,12 @@ func (g *gen) byWords(p product, depth int) bool {
 }
 
 // twice is 2 for a product whose instances take twice the weight rows, with twice the warps, and 1 for others. Where FP4 codes
-// are widened, and a row is so long that an instance has the fewest weight rows, widening the row of activations costs it
-// about as much as a weight row.
+// are widened, and a row is so long that an instance has the fewest weight rows, widening a row of quantised activations costs
+// it about as much as a weight row.
 func (g *gen) twice(in *ir.Instr) int {
 	in = productBehind(in)
 	w := in.Args[len(in.Args)-1]
-	if w.Type.Elem.DType == ir.FP4 && g.subnormals() && g.columns(in.Args[0])*g.plan.gemvWidth >= g.plan.gemvElements {
+	if w.Type.Elem.DType == ir.FP4 && in.Args[0].Type.Elem.IsQuantised() && g.subnormals() && g.columns(in.Args[0])*g.plan.gemvWidth >= g.plan.gemvElements {
 		return 2
 	}
 	return 1

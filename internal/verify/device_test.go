@@ -29,6 +29,8 @@ var (
 	deviceTokens   = flag.Int("device-tokens", 0, "write the kernels of prefill with so many tokens instead of those of decoding")
 	deviceExperts  = flag.Int("device-experts", 32, "routed experts of all ranks, of which Flash has 256")
 	deviceRank     = flag.Int("device-rank", 0, "the rank; which experts it has decides how much of a kernel's work it does")
+	deviceBatch    = flag.Int("device-batch", 1, "sequences of a call")
+	devicePlanned  = flag.Int("device-planned", 0, "sequences that kernels are planned for; 0 for those of a call")
 	devicePosition = flag.Int("device-position", 4096, "the position of the decoded token")
 )
 
@@ -65,11 +67,15 @@ func TestDeviceCases(t *testing.T) {
 			}
 			t.Run(f.FullName(), func(t *testing.T) {
 				t.Parallel()
-				env := ir.Env{"b": 1, "s": 1, "p": *devicePosition, "m": 2 * *devicePosition}
+				env := ir.Env{"b": *deviceBatch, "s": 1, "p": *devicePosition, "m": 2 * *devicePosition}
 				if *deviceTokens > 0 {
 					env["s"], env["p"] = *deviceTokens, 0
 				}
-				k, _, err := Programs(m, f, target, Bounds)
+				plan := Bounds
+				if plan.Batch = *devicePlanned; plan.Batch == 0 {
+					plan.Batch = *deviceBatch
+				}
+				k, _, err := Programs(m, f, target, plan)
 				require.NoError(t, err)
 				l, err := Synthesize(m, f, env, *deviceRank, 4, Random)
 				require.NoError(t, err)

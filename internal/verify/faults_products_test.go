@@ -79,10 +79,10 @@ var productFaults = []fault{
 		and := e.scaleByte("wo_b_scale")
 		and.Args[1].Def.Int = 127
 	}},
-	{planted: "the expert after the chosen one is used", kernel: "experts_w2_shared_experts.1.decode", plant: func(e *edit) {
+	{planted: "the expert after the chosen one is used", kernel: "experts_w2_shared_experts.1.decode", program: 1, plant: func(e *edit) {
 		e.after(e.load("chosen"), func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Add, x, p.int(1)) })
 	}},
-	{planted: "experts of other ranks are taken for the first", kernel: "experts_w2_shared_experts.1.decode", plant: func(e *edit) {
+	{planted: "experts of other ranks are taken for the first", kernel: "experts_w2_shared_experts.1.decode", program: 1, plant: func(e *edit) {
 		to := e.loop("k").Args[1].Def
 		to.Args[2] = to.Args[1]
 		e.operand(to, 2, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Minimum, x, x) })
@@ -91,15 +91,26 @@ var productFaults = []fault{
 			return p.binary(tile.Minimum, p.binary(tile.Maximum, x, p.int(0)), p.int(0))
 		})
 	}},
-	{planted: "the last slot of a token is left out", kernel: "experts_w2_shared_experts.1.decode", env: fourTokens, plant: func(e *edit) {
+	{planted: "the last slot of a token is left out", kernel: "experts_w2_shared_experts.1.decode", program: 1, env: fourTokens, plant: func(e *edit) {
 		e.operand(e.loop("slot"), 1, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Sub, x, p.int(1)) })
 	}},
-	{planted: "a rank's part of a sum is rounded to bf16", kernel: "experts_w2_shared_experts.1.decode", env: fourTokens, plant: func(e *edit) {
+	{planted: "a rank's part of a sum is rounded to bf16", kernel: "experts_w2_shared_experts.1.decode", program: 1, env: fourTokens, plant: func(e *edit) {
 		e.operand(e.stores("ffn_routed")[0], 1, func(p *patch, x *tile.Value) *tile.Value { return p.round(x) })
 	}},
-	{planted: "each slot's product is not rounded", kernel: "experts_w2_shared_experts.1.decode", plant: func(e *edit) {
+	{planted: "each slot's product is not rounded", kernel: "experts_w2_shared_experts.1.decode", program: 1, plant: func(e *edit) {
 		sum := e.loop("once").Body.Yield[0].Def // sum + slot's product, widened from bf16
 		sum.Args[1] = sum.Args[1].Def.Args[0].Def.Args[0]
+	}},
+	{planted: "the last part of a sum is left out", kernel: "e_proj_h_proj.decode", program: 2, plant: func(e *edit) {
+		loads := e.all(func(op *tile.Op) bool { return op.Code == tile.Load && op.Param.Name == "from_streams_parts" })
+		e.after(loads[len(loads)-1], func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Sub, x, x) })
+	}},
+	{planted: "all parts begin where the sum does", kernel: "e_proj_h_proj.decode", program: 1, plant: func(e *edit) {
+		loops := e.all(func(op *tile.Op) bool { return op.Code == tile.Loop && op.Body.Args[0].Name == "k" })
+		e.operand(loops[len(loops)-1], 0, func(p *patch, x *tile.Value) *tile.Value { return p.int(0) })
+	}},
+	{planted: "rows behind the last are left in the next part", kernel: "e_proj_h_proj.decode", program: 1, plant: func(e *edit) {
+		unmask(e.stores("from_streams_parts")[0])
 	}},
 	{planted: "the sum is accumulated in bf16", kernel: "wq_a_wkv_compressor.decode", plant: func(e *edit) {
 		loops := e.all(func(op *tile.Op) bool { return op.Code == tile.Loop && op.Body.Args[0].Name == "k" })

@@ -3,6 +3,7 @@ package verify
 import (
 	"flagc/ir"
 	"flagc/ir/tile"
+	"flagc/targets"
 )
 
 var routingFaults = []fault{
@@ -26,11 +27,14 @@ var routingFaults = []fault{
 	{planted: "the search for the rank's experts ends after one", kernel: "experts_w1_w3.decode", plant: func(e *edit) {
 		e.operand(e.loop("turn"), 1, func(p *patch, x *tile.Value) *tile.Value { return p.int(1) })
 	}},
-	{planted: "a group reads its list from the second place on", kernel: "experts_w1_w3.decode", plant: func(e *edit) {
+	{planted: "a group reads its list from the second place on", kernel: "experts_w1_w3.decode", policy: targets.PolicyBF16, target: "a100", plant: func(e *edit) {
 		e.operand(e.load("ffn_chosen_lists"), 0, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Add, x, p.int(1)) })
 	}},
-	{planted: "a group does not wait for the instance that chooses", kernel: "experts_w1_w3.decode", plant: func(e *edit) {
+	{planted: "a group does not wait for the instance that chooses", kernel: "experts_w1_w3.decode", policy: targets.PolicyBF16, target: "a100", plant: func(e *edit) {
 		e.user(e.named("ticket").Results[0], tile.Eq).Args[1].Def.Int--
+	}},
+	{planted: "slots of other ranks' experts keep what they had", kernel: "experts_w1_w3.decode", plant: func(e *edit) {
+		e.operand(e.named("others"), 1, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.And, x, x.Def.Args[0]) })
 	}},
 	{planted: "a chosen expert is chosen again", kernel: "experts_w1_w3.decode", plant: func(e *edit) {
 		rated := e.loop("place").Body.Yield[0].Def
