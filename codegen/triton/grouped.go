@@ -21,6 +21,7 @@ type dispatch struct {
 	ids     *ir.Value
 	slots   ir.Size
 	experts int // of the rank
+	rows    int // of a block of slots
 }
 
 // dispatchOf is the list that products go by, if slots are sorted by it: in prefill, where it lies in memory.
@@ -33,7 +34,7 @@ func (g *gen) dispatchOf(anchors []*ir.Instr) (d dispatch, ok bool) {
 			return d, false
 		}
 		ids := a.Args[1]
-		d = dispatch{a, ids, productOf(ids.Type.Dims).Bind(g.bound), g.fixed(a.Args[2].Type.Dims[0].Size, "the experts")}
+		d = dispatch{a, ids, productOf(ids.Type.Dims).Bind(g.bound), g.fixed(a.Args[2].Type.Dims[0].Size, "the experts"), g.rowsOf(g.plan.groupRows, a)}
 	}
 	return d, len(anchors) > 0
 }
@@ -125,7 +126,7 @@ func (g *gen) chunks(d dispatch) ir.Size { return ceilDiv(d.slots, g.chunk(d)) }
 
 // blockCount is the most blocks that slots can fill: every group may leave its last one all but empty.
 func (g *gen) blockCount(d dispatch) ir.Size {
-	return d.slots.Add(ir.Const(d.groups() * (g.plan.groupRows - 1))).Div(ir.Const(g.plan.groupRows))
+	return d.slots.Add(ir.Const(d.groups() * (d.rows - 1))).Div(ir.Const(d.rows))
 }
 
 // table is the pointer to numbers that stay between the programs.
@@ -148,7 +149,7 @@ func (g *gen) countParam(d dispatch, access tile.Access) *tile.Param {
 // slotParam is the slots in order, by blocks.
 func (g *gen) slotParam(d dispatch, access tile.Access) *tile.Param {
 	doc := "slots sorted by expert, in blocks of one expert each; -1 = none"
-	return g.table(d, "slots", access, doc, g.blockCount(d), ir.Const(g.plan.groupRows))
+	return g.table(d, "slots", access, doc, g.blockCount(d), ir.Const(d.rows))
 }
 
 // expertParam is whose the blocks are.
@@ -213,8 +214,8 @@ func (g *gen) tally(d dispatch, chunk *tile.Value) (all, before *tile.Value) {
 }
 
 // blocksOf is how many blocks so many slots of one group fill.
-func (g *gen) blocksOf(slots *tile.Value) *tile.Value {
-	return g.b.DivI(g.b.AddI(slots, g.plan.groupRows-1), g.plan.groupRows)
+func (g *gen) blocksOf(d dispatch, slots *tile.Value) *tile.Value {
+	return g.b.DivI(g.b.AddI(slots, d.rows-1), d.rows)
 }
 
 // placeSection finds the places of slots, a chunk for each instance: behind the blocks of the groups before, the slots
@@ -225,7 +226,7 @@ func (g *gen) placeSection(d dispatch) *section {
 		slot, group := g.chunkOf(d, id)
 		all, before := g.tally(d, id)
 		lane, mine := b.Row(b.Range(d.lanes())), b.Col(group)
-		rows := b.MulI(g.blocksOf(all), g.plan.groupRows)
+		rows := b.MulI(g.blocksOf(d, all), d.rows)
 		ahead := b.Where(b.Lt(lane, mine), b.Row(rows), b.Where(b.Eq(lane, mine), b.Row(before), b.Int(0))).Named("ahead")
 		earlier := g.one(b.And(b.Eq(b.Row(group), mine), b.Lt(b.Row(slot), b.Col(slot)))).Named("earlier")
 		place := b.Add(b.Sum(ahead, 1), b.Sum(earlier, 1)).Named("place")
@@ -238,13 +239,13 @@ func (g *gen) placeSection(d dispatch) *section {
 func (g *gen) groupSection(d dispatch) *section {
 	doc := "blocks of slots of %s: those of one expert for each instance"
 	return g.sortSection(d, "experts", doc, ir.Const(d.groups()), func(id *tile.Value) {
-		b, rows := g.b, g.plan.groupRows
+		b, rows := g.b, d.rows
 		all, _ := g.tally(d, nil)
 		lane := b.Range(d.lanes())
 		sum := func(cond, x *tile.Value) *tile.Value { return b.Sum(b.Where(cond, x, b.Int(0)), 0) }
-		first := sum(b.Lt(lane, id), g.blocksOf(all)).Named("first")
+		first := sum(b.Lt(lane, id), g.blocksOf(d, all)).Named("first")
 		slots := sum(b.Eq(lane, id), all).Named("slots")
-		end := b.Add(first, g.blocksOf(slots)).Named("end")
+		end := b.Add(first, g.blocksOf(d, slots)).Named("end")
 		row := b.Add(b.Add(b.MulI(first, rows), slots), b.Range(tile.D(rows))).Named("row")
 		b.Store(g.slotParam(d, tile.Out), row, b.Full(b.Int(-1), row.Shape...), b.Lt(row, b.MulI(end, rows)))
 		const width = 128
@@ -270,7 +271,7 @@ func (g *gen) blockSection(d dispatch, s sink) *section {
 	share := g.blockCount(d).Min(ir.Const(g.plan.groupBlocks))
 	what := "blocks of slots of one expert each and a block of columns for each instance"
 	sec := g.newSection([]sink{s}, share.Mul(ir.Const(columns)), what, func(id *tile.Value) {
-		b, rows := g.b, g.plan.groupRows
+		b, rows := g.b, d.rows
 		count, owned := ofRank, true
 		if slices.Contains(g.fn.Return, s.value) {
 			count, owned = ofAll, false
@@ -290,7 +291,7 @@ func (g *gen) blockSection(d dispatch, s sink) *section {
 			return nil
 		})
 	})
-	sec.warps = g.dotWarps(g.plan.groupRows, width)
+	sec.warps = g.dotWarps(d.rows, width)
 	sec.stages = 3
 	return sec
 }

@@ -124,7 +124,7 @@ func (g *gen) mixProducts(in *ir.Instr, r *region, from, to *tile.Value) (produc
 func (g *gen) mixWidth(in *ir.Instr) int {
 	hc, d, rows := g.mixSizes(in)
 	width := max(64, g.plan.mixElements/pow2(rows))
-	if g.fn.Mode == ir.Decode {
+	if g.fewTokens(in.Results[0]) {
 		width = min(width, max(64, pow2(d)/g.plan.mixParts))
 		if held := g.plan.heldBytes / (hc * pow2(rows) * tile.F32.Bytes()); held > 0 {
 			width = min(width, max(64, pow2(held+1)/2))
@@ -133,13 +133,19 @@ func (g *gen) mixWidth(in *ir.Instr) int {
 	return min(width, pow2(d))
 }
 
-// mixParts is over how many instances the product with the mixing matrix is spread in decoding; 1 for one.
+// fewTokens reports whether there is one token of each sequence: in decoding, and where the last alone are read.
+func (g *gen) fewTokens(v *ir.Value) bool {
+	_, fixed := g.rows(v).Bind(ir.Env{"b": 1}).IsConst()
+	return fixed
+}
+
+// mixParts is over how many instances the product with the mixing matrix is spread for few tokens; 1 for one.
 func (g *gen) mixParts(in *ir.Instr) int {
 	_, d, _ := g.mixSizes(in)
 	switch {
 	case g.mixesBlocks(in):
 		return g.mixBlockParts(in)
-	case g.fn.Mode != ir.Decode:
+	case !g.fewTokens(in.Results[0]):
 		return 1
 	}
 	return (d + g.mixWidth(in) - 1) / g.mixWidth(in)

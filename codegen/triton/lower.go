@@ -113,7 +113,7 @@ func lower(m *ir.Module, k *ir.Func, t targets.Target, blocks schedule, batch in
 		kernel: &Lowered{Func: k, Bindings: map[string]Binding{}}, ropes: map[string]string{},
 		stored: map[*ir.Value]bool{}, here: map[*ir.Value]*tile.Value{},
 		arrived: map[*ir.Instr]bool{}, sums: map[*ir.Instr]bool{}, factors: map[*ir.Instr]bool{}, stage: map[*ir.Instr]int{},
-		sorted: map[*ir.Value][]int{}, waits: map[*ir.Instr]bool{}, split: map[*ir.Instr]int{}}
+		sorted: map[*ir.Value][]int{}, waits: map[*ir.Instr]bool{}, split: map[*ir.Instr]bool{}}
 	g.phases()
 	return g.kernel, nil
 }
@@ -148,7 +148,7 @@ type gen struct {
 	stage   map[*ir.Instr]int   // of a choice of entries, how many of its programs there are
 	sorted  map[*ir.Value][]int // by which programs the slots of a list of chosen experts have been sorted
 	waits   map[*ir.Instr]bool  // products with mixing matrices that wait until their streams are in memory
-	split   map[*ir.Instr]int   // of a product whose sums are split, in how many parts
+	split   map[*ir.Instr]bool  // products whose sums are split
 	// here says for which rows of a result in memory the rank has computed anything; the others are 0.
 	here map[*ir.Value]*tile.Value
 

@@ -13,7 +13,7 @@ import (
 
 // mixesBlocks reports whether the product is taken so.
 func (g *gen) mixesBlocks(in *ir.Instr) bool {
-	return g.fn.Mode == ir.Prefill && in.Args[0].Type.Elem == ir.Plain(ir.BF16) && g.masksRows() && g.mixStep(in) >= g.plan.dotK
+	return !g.fewTokens(in.Results[0]) && in.Args[0].Type.Elem == ir.Plain(ir.BF16) && g.masksRows() && g.mixStep(in) >= g.plan.dotK
 }
 
 // streamSections are those of what hyper-connections yield.
@@ -45,7 +45,7 @@ func (g *gen) mixBlockSections(in *ir.Instr, sinks []sink) []*section {
 		return nil
 	}
 	delete(g.waits, in)
-	parts, height := g.mixBlockParts(in), tile.D(g.plan.groupRows)
+	parts, height := g.mixBlockParts(in), tile.D(g.plan.mixRows)
 	tokens := g.rows(in.Results[0])
 	count := ceilDiv(tokens, height.Size).Mul(ir.Const(parts))
 	sec := g.newSection(sinks, count, "", func(id *tile.Value) {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"flagc/ir"
+	"flagc/ir/ops"
 	"flagc/ir/tile"
 )
 
@@ -22,13 +23,14 @@ func (g *gen) rowSections(sinks []sink) []*section {
 			}
 		})}
 	}
-	whole, factor := false, false
+	whole, factor, most := false, false, g.columns(lead.value)
 	for _, s := range sinks {
 		whole = whole || s.whole
 		factor = factor || g.needsFactor(s.value)
+		most = min(most, g.joinedRows(s.value))
 	}
 	k := g.columns(lead.value)
-	if width := g.pieceWidth(sinks, lead.value, k); !factor && !whole && width < k {
+	if width := min(most, g.pieceWidth(sinks, lead.value, k)); !factor && !whole && width < k {
 		return []*section{g.pieceSection(sinks, lead.value, k, width)}
 	}
 	return []*section{g.newSection(sinks, g.rows(lead.value), "a row for each instance", func(id *tile.Value) {
@@ -103,4 +105,16 @@ func (g *gen) pieceWidth(sinks []sink, v *ir.Value, k int) int {
 		return k
 	}
 	return g.rowBlock(1, k)
+}
+
+// joinedRows is how many columns the shortest of the rows has that a row of a value joins from what is not in memory as it is.
+func (g *gen) joinedRows(v *ir.Value) int {
+	shortest := g.columns(v)
+	g.cone(v, func(in *ir.Instr) bool {
+		if in.Op == ops.ViewAs && !g.inMemory(in.Args[0]) {
+			shortest = min(shortest, pow2Divisor(g.columns(in.Args[0]), g.columns(in.Args[0])))
+		}
+		return !g.isHeavy(in)
+	})
+	return shortest
 }

@@ -16,6 +16,7 @@ type schedule struct {
 	mixElements   int // elements of the mixing matrix that a program multiplies at once
 	mixParts      int // programs that share the product with it for a single token
 	mixBlockParts int // programs that share it for a block of tokens at most
+	mixRows       int // tokens of a block of that product
 	mixDepth      int // columns of a stream that are multiplied at once for a block of tokens
 	instances     int // programs that keep the machine busy
 	dotM, dotN    int // the smallest dot
@@ -24,6 +25,7 @@ type schedule struct {
 	panelElements int // elements of a dot's larger operand
 	blockElements int // of its result
 	dotRows       int // rows of a block of a matrix product
+	codeRows      int // and where codes of FP8 are multiplied as FP16, at most
 	dotWidth      int // its columns, if the epilogue does not ask for more
 	dotDepth      int // what is summed at once
 	severalWidth  int // columns of a block that has few rows
@@ -54,8 +56,8 @@ func scheduleFor(t targets.Target) schedule {
 	m, n, k := t.Dot.Tile(16)
 	p := schedule{rowElements: 8192, gemvElements: 16384, gemvWidth: 4, gemvLeast: 2, instances: 256, mixElements: 4096, mixParts: 32, dotM: max(m, 16), dotN: max(n, 16), dotK: max(k, 32), panelElements: 16384, blockElements: 16384, dotRows: 64,
 		dotWidth: 128, dotDepth: 128, keyBlock: 64, rankBlock: 16, groupBlock: 16, valueWidth: 128, warps: 4}
-	p.groupRows, p.groupBlocks, p.mixBlockParts, p.pieceColumns = 64, 128, 8, 512
-	p.leastK, p.mixDepth, p.severalWidth = max(k, 16), 128, 64
+	p.groupRows, p.groupBlocks, p.mixBlockParts, p.pieceColumns = 64, 128, 32, 512
+	p.leastK, p.mixRows, p.mixDepth, p.severalWidth = max(k, 16), max(m, 32), 128, 64
 	p.rateBlock, p.rateDots, p.leastHeads = max(n, 8), 4, max(m, 8)
 	p.lanes, p.headRows, p.wholeElements, p.warpLanes = 1, 64, math.MaxInt, math.MaxInt
 	if kind, ok := t.OnChip.Kind.Get(); ok && kind != targets.Shared {
@@ -72,6 +74,9 @@ func scheduleFor(t targets.Target) schedule {
 	if n, ok := t.Warps.Width.Get(); ok && n > 1 {
 		p.warpLanes = n
 	}
+	if p.codeRows = p.dotRows; t.Dot.FP8Exact.Is(targets.Slow) {
+		p.codeRows = max(p.dotM, 32)
+	}
 	if n, ok := t.Loads.MinLanes.Get(); ok {
 		p.lanes, p.gemvWidth, p.gemvLeast = n, max(p.gemvWidth, n), max(p.gemvLeast, n)
 		p.dotN, p.dotK, p.leastK = max(p.dotN, n), max(p.dotK, n), max(p.leastK, n)
@@ -80,7 +85,7 @@ func scheduleFor(t targets.Target) schedule {
 		p.ropeApart = false                   // those of one row are too few
 	}
 	if n, ok := t.Loads.MaxMasked.Get(); ok {
-		p.maskedRows, p.headRows, p.dotRows = n, min(p.headRows, n), min(p.dotRows, n)
+		p.maskedRows, p.headRows, p.dotRows, p.codeRows = n, min(p.headRows, n), min(p.dotRows, n), min(p.codeRows, n)
 	}
 	if t.Launch.Dependent.Is(true) {
 		p.heldBytes = 3 * p.gemvElements // what one round of a product in bf16 reads, with scales and other small things
@@ -98,7 +103,7 @@ func (p schedule) smaller() schedule {
 			*size = max(*size/2, min(*size, least))
 		}
 	}
-	halve(p.dotM, &p.dotRows, &p.groupRows, &p.headRows)
+	halve(p.dotM, &p.dotRows, &p.codeRows, &p.mixRows, &p.groupRows, &p.headRows)
 	halve(p.dotN, &p.dotWidth, &p.severalWidth)
 	halve(p.leastK, &p.dotK)
 	halve(p.dotK, &p.dotDepth, &p.mixDepth)

@@ -10,16 +10,27 @@ import (
 
 // In decoding a product has a row for each sequence, and for each stream where a model has several. One row is multiplied by
 // instances that read weights as vectors and add. Several rows share the weights, so they are a block, as in prefill: a dot takes
-// about as long for sixteen of them as for one. Blocks of so few rows are too few for the machine, so the sum is split: an instance has
-// a part of the summed columns and leaves what it makes, and the next program adds the parts. The activations lie in
-// memory before that, since hundreds of instances would compute them anew.
+// about as long for sixteen of them as for one. Blocks of so few rows are too few for the machine, and so are those of a short
+// prompt where a result has few columns. So the sum is split: an instance has a part of the summed columns and leaves what it
+// makes, and the next program adds the parts. The activations lie in memory before that, since hundreds of instances would
+// compute them anew.
 
 // leastPart is how many summed columns a part has at least: what a scale of activations covers.
 const leastPart = 128
 
-// leastShared is how many rows are several. On an H200 the projections of a layer took 58 µs row by row for two sequences and 67 as
-// blocks, with the programs before and behind, but 91 and 69 for four.
+// leastShared is how many rows are several. On an H200 the projections of a layer took 35 µs row by row for two sequences and 40 as
+// blocks, with the programs before and behind, but 56 and 41 for four.
 const leastShared = 3
+
+// leastParts and maxParts bound in how many parts the sums of a prompt's blocks are split where it is short. With fewer columns of
+// blocks than that leaves, passing sums through memory is little of the work where it is long.
+const (
+	leastParts = 4
+	maxParts   = 16
+)
+
+// shortBlocks is how many blocks of rows a short prompt has.
+const shortBlocks = 4
 
 // dense reports whether an op multiplies all rows with the same weights, or with those of the rows' groups.
 func dense(in *ir.Instr) bool { return in.Op == ops.Linear || in.Op == ops.GroupedLinear }
@@ -39,17 +50,33 @@ func (g *gen) weightGroups(in *ir.Instr) int {
 	return g.fixed(productOf(w[:len(w)-2]), "the weights' groups")
 }
 
-// several reports whether a value is computed in decoding from blocks of rows: from dense products alone, of which one has
-// that many rows.
+// several reports whether a value is computed from blocks of rows whose sums may be split: in decoding of dense products alone,
+// of which one has that many rows, and in prefill where they have few columns.
 func (g *gen) several(v *ir.Value) bool {
-	shared := false
+	several := false
 	for _, a := range g.anchors(v) {
 		if !dense(a) {
 			return false
 		}
-		shared = shared || g.sharing(a) >= leastShared
+		if g.fn.Mode == ir.Decode {
+			several = several || g.sharing(a) >= leastShared
+		} else {
+			several = several || g.mostParts(a) >= leastParts
+		}
 	}
-	return shared && g.fn.Mode == ir.Decode
+	return several && (g.fn.Mode == ir.Decode || g.narrow())
+}
+
+// narrow reports whether the dense products of a launch together have so few blocks of columns that a short prompt leaves half of the
+// machine idle.
+func (g *gen) narrow() bool {
+	blocks := 0
+	for _, in := range g.fn.Body {
+		if dense(in) {
+			blocks += g.across(in)
+		}
+	}
+	return shortBlocks*blocks <= g.plan.instances/2
 }
 
 // single reports whether a value is computed row by row.
@@ -57,30 +84,69 @@ func (g *gen) single(v *ir.Value) bool {
 	return g.hasSlots(v) || g.fn.Mode == ir.Decode && !g.several(v)
 }
 
-// severalHeight is how many rows a block has of which there are few.
+// severalHeight is how many rows a block has whose sum is split.
 func (g *gen) severalHeight(in *ir.Instr, width int) int {
-	return max(g.plan.dotM, min(g.plan.dotRows, g.plan.blockElements/width, pow2(g.sharing(in))))
+	height := g.blockHeight(sink{}, []*ir.Instr{in}, width)
+	if g.fn.Mode == ir.Decode {
+		return max(g.plan.dotM, min(height, pow2(g.sharing(in))))
+	}
+	return height
 }
 
-// parts is how many instances share the sum of a block: so many that there are instances for the whole machine.
-func (g *gen) parts(in *ir.Instr) int {
-	k, n := g.columns(in.Args[0]), g.columns(in.Results[0])
+// severalWidth is how many of n columns it has.
+func (g *gen) severalWidth(n int) int {
+	width := g.plan.severalWidth
+	if g.fn.Mode == ir.Prefill { // a long prompt has blocks enough
+		width = min(max(width, pow2(n)/8), g.plan.dotWidth)
+	}
+	return max(g.plan.dotN, min(width, pow2(n)))
+}
+
+// across is how many blocks of columns a product has, for all groups of weights.
+func (g *gen) across(in *ir.Instr) int {
+	n := g.columns(in.Results[0])
 	width := g.severalWidth(n)
-	height := g.severalHeight(in, width)
-	blocks := (n + width - 1) / width * g.weightGroups(in) * ((g.sharing(in) + height - 1) / height)
+	return (n + width - 1) / width * g.weightGroups(in)
+}
+
+// mostParts is into how many parts the sums of a product are split at most: so many that there are instances for the whole
+// machine. In prefill that is left to the length of the prompt, and a few blocks of rows are counted on.
+func (g *gen) mostParts(in *ir.Instr) int {
+	blocks := g.across(in)
+	k := g.columns(in.Args[0])
+	if k%leastPart != 0 {
+		return 1
+	}
+	most := k / leastPart
+	if g.fn.Mode == ir.Decode {
+		height := g.severalHeight(in, g.severalWidth(g.columns(in.Results[0])))
+		blocks *= (g.sharing(in) + height - 1) / height
+	} else {
+		blocks, most = blocks*shortBlocks, min(most, maxParts)
+	}
 	parts := 1
-	for parts*blocks < g.plan.instances && k%(2*parts*leastPart) == 0 {
+	for parts*blocks < g.plan.instances && most%(2*parts) == 0 {
 		parts *= 2
 	}
 	return parts
 }
 
-// severalWidth is how many of n columns a block has.
-func (g *gen) severalWidth(n int) int { return max(g.plan.dotN, min(g.plan.severalWidth, pow2(n))) }
+// parts is into how many they are split in a call.
+func (g *gen) parts(in *ir.Instr) ir.Size {
+	most := g.mostParts(in)
+	if g.fn.Mode == ir.Decode || most == 1 {
+		return ir.Const(most)
+	}
+	width := g.severalWidth(g.columns(in.Results[0]))
+	rows := g.rows(in.Results[0]).Div(ir.Const(g.weightGroups(in)))
+	blocks := ceilDiv(rows, g.severalHeight(in, width)).Mul(ir.Const(g.across(in)))
+	room := ir.Const(most).Min(ir.Const(g.plan.instances).Div(blocks))
+	return room.Add(ir.Const(1)).Sub(room.Min(ir.Const(1))) // at least 1
+}
 
 // inSums reports whether a sink waits for products whose sums are split.
 func (g *gen) inSums(s sink, anchors []*ir.Instr) bool {
-	return g.several(s.value) && slices.ContainsFunc(anchors, func(a *ir.Instr) bool { return g.parts(a) > 1 })
+	return g.several(s.value) && slices.ContainsFunc(anchors, func(a *ir.Instr) bool { return g.mostParts(a) > 1 })
 }
 
 // beforeSeveral are the sinks of activations that this launch computes for products of several rows.
@@ -105,15 +171,22 @@ func (g *gen) partSection(in *ir.Instr) *section {
 	n, parts := g.columns(y), g.parts(in)
 	width := g.severalWidth(n)
 	c := cover{s: sink{value: y}, width: width, height: g.severalHeight(in, width), groups: g.weightGroups(in)}
-	g.split[in] = parts
+	g.split[in] = true
 	what := "a part of the sum of a block of rows and columns for each instance"
-	sec := g.newSection([]sink{c.s}, g.coverBlocks(c).Mul(ir.Const(parts)), what, func(id *tile.Value) {
+	sec := g.newSection([]sink{c.s}, g.coverBlocks(c).Mul(parts), what, func(id *tile.Value) {
 		b := g.b
-		part := b.ModI(id, parts).Named("part")
-		r := g.coverBlock(c, b.DivI(id, parts))
+		count := g.size(parts).Named("parts")
+		part := b.Mod(id, count).Named("part")
+		r := g.coverBlock(c, b.Div(id, count))
 		p := g.product(in, r)
-		p.from = b.MulI(part, k/parts)
-		p.to = b.AddI(p.from, k/parts)
+		if fixed, ok := parts.IsConst(); ok {
+			p.from = b.MulI(part, k/fixed)
+			p.to = b.AddI(p.from, k/fixed)
+		} else {
+			share := b.MulI(b.Div(b.Add(b.Int(k/leastPart-1), count), count), leastPart).Named("share")
+			p.from = b.Mul(part, share)
+			p.to = b.Minimum(b.Add(p.from, share), b.Int(k))
+		}
 		x := g.matrixProducts([]product{p})[0]
 		b.Store(g.partRoom(in), b.Add(b.MulI(g.partRow(in, part, r.rows), n), r.cols), x, g.mask(r))
 	})
@@ -124,7 +197,7 @@ func (g *gen) partSection(in *ir.Instr) *section {
 // partRoom is where the parts of a product's sums stay.
 func (g *gen) partRoom(in *ir.Instr) *tile.Param {
 	y := in.Results[0]
-	return g.room(g.name(y)+"_parts", "what each part of the summed columns yields", ir.Const(g.split[in]), g.rows(y), ir.Const(g.columns(y)))
+	return g.room(g.name(y)+"_parts", "what each part of the summed columns yields", g.parts(in), g.rows(y), ir.Const(g.columns(y)))
 }
 
 // partRow is the row of one of the parts.
@@ -132,12 +205,19 @@ func (g *gen) partRow(in *ir.Instr, part, rows *tile.Value) *tile.Value {
 	return g.b.Add(g.b.Mul(part, g.size(g.rows(in.Results[0]))), rows)
 }
 
-// pullParts adds the parts of a block of a product.
+// pullParts adds the parts of a block of a product. All that there may be are loaded at once, since each takes its time.
 func (g *gen) pullParts(in *ir.Instr, r *region) *tile.Value {
 	b, n := g.b, g.columns(in.Results[0])
+	parts := g.parts(in)
+	_, fixed := parts.IsConst()
 	var sum *tile.Value
-	for part := range g.split[in] {
-		x := b.Load(g.partRoom(in), b.Add(b.MulI(g.partRow(in, b.Int(part), r.rows), n), r.cols), g.mask(r), 0)
+	for part := range g.mostParts(in) {
+		mask := g.mask(r)
+		at := b.Add(b.MulI(g.partRow(in, b.Int(part), r.rows), n), r.cols)
+		if !fixed && part > 0 {
+			mask = g.both(mask, b.Full(b.Lt(b.Int(part), g.size(parts)), at.Shape...))
+		}
+		x := b.Load(g.partRoom(in), at, mask, 0)
 		if sum == nil {
 			sum = x
 		} else {

@@ -15,7 +15,7 @@ import (
 
 // version is that of the judgement: of inputs, interpreters and bounds. It is raised when one of them changes, so that
 // no earlier result stands.
-const version = 7
+const version = 8
 
 // kept is cells by everything that they depend on. Without a folder it is empty and stays so.
 type kept struct{ dir string }

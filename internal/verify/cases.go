@@ -10,7 +10,7 @@ import (
 const standardContext = 512
 
 // StandardCases are the launches that a kernel of any size is checked on: in decoding the token that completes a
-// window of every compressor, and the next of two sequences; in prefill more tokens than a window where they share
+// window of every compressor, and the next of two sequences and of as many as are planned for, up to a few; in prefill more tokens than a window where they share
 // one, else a block of rows and one more, and one token alone.
 func StandardCases(m *ir.Module, k *ir.Func) []Case {
 	last := m.Mesh.Ranks() - 1
@@ -25,6 +25,9 @@ func StandardCases(m *ir.Module, k *ir.Func) []Case {
 	out := []Case{{env(1, 0, roles.Tokens(k)), 0, 1, Random}, {env(2, 0, 1), last, 2, edge}}
 	if k.Mode == ir.Decode {
 		out = []Case{{env(1, 255, 1), 0, 1, Random}, {env(2, 256, 1), last, 2, edge}}
+		if batch := plan(m).Batch; batch > 2 { // a block of rows, and one more where there may be
+			out = append(out, Case{env(min(batch, 17), 256, 1), last, 4, Random})
+		}
 	}
 	return append(out, longChoice(k)...)
 }
@@ -48,6 +51,8 @@ func TextCases(m *ir.Module, k *ir.Func) []Case {
 	list := append(StandardCases(m, k)[:1:1], longChoice(k)...)
 	if k.Mode == ir.Prefill {
 		list[0].Env["s"] = roles.FewTokens(k)
+	} else {
+		list[0].Env["b"] = min(plan(m).Batch, 5)
 	}
 	return list
 }

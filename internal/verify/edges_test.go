@@ -27,21 +27,26 @@ type edges struct {
 	tp           int
 	config       map[string]any // what is otherwise than in the model's
 	every        bool           // all variations and sizes, else a few
+	batch        int            // sequences that it is planned for; 0 for one
 }
 
 var edgeModules = []edges{
-	{"16 heads", "h200", targets.PolicyFP8, 1, nil, true},
-	{"4 heads", "h200", targets.PolicyFP8, 4, nil, false},
-	{"1 head", "h200", targets.PolicyFP8, 4, map[string]any{"num_attention_heads": 4}, false},
-	{"groups of 192 columns", "h200", targets.PolicyFP8, 1, map[string]any{"num_attention_heads": 4, "head_dim": 192}, false},
-	{"one expert", "h200", targets.PolicyW4A8, 4, map[string]any{"num_experts_per_tok": 1}, false},
-	{"native", "b200", targets.PolicyNative, 2, nil, false},
-	{"bf16", "ascend-910b-64g", targets.PolicyBF16, 2, nil, true},
-	{"w4a16", "ascend-910b-32g", targets.PolicyW4A16, 2, nil, false},
-	{"bw1000", "bw1000", "", 2, nil, false},
-	{"s5000", "s5000", "", 2, nil, false},
-	{"masked lanes hold garbage", "p800", "", 2, nil, false},
-	{"no pointers to bytes", "p800", targets.PolicyW4A16, 2, nil, false},
+	{"16 heads", "h200", targets.PolicyFP8, 1, nil, true, 0},
+	{"4 heads", "h200", targets.PolicyFP8, 4, nil, false, 0},
+	{"1 head", "h200", targets.PolicyFP8, 4, map[string]any{"num_attention_heads": 4}, false, 0},
+	{"groups of 192 columns", "h200", targets.PolicyFP8, 1, map[string]any{"num_attention_heads": 4, "head_dim": 192}, false, 0},
+	{"one expert", "h200", targets.PolicyW4A8, 4, map[string]any{"num_experts_per_tok": 1}, false, 0},
+	{"native", "b200", targets.PolicyNative, 2, nil, false, 0},
+	{"bf16", "ascend-910b-64g", targets.PolicyBF16, 2, nil, true, 0},
+	{"w4a16", "ascend-910b-32g", targets.PolicyW4A16, 2, nil, false, 0},
+	{"bw1000", "bw1000", "", 2, nil, false, 0},
+	{"s5000", "s5000", "", 2, nil, false, 0},
+	{"masked lanes hold garbage", "p800", "", 2, nil, false, 0},
+	{"no pointers to bytes", "p800", targets.PolicyW4A16, 2, nil, false, 0},
+	{"batches", "h200", targets.PolicyFP8, 2, nil, true, 20},
+	{"batches in bf16", "ascend-910b-64g", targets.PolicyBF16, 2, nil, false, 5},
+	{"batches where vectors are long", "p800", "", 2, nil, false, 5},
+	{"experts of several warps", "h200", targets.PolicyW4A8, 2, map[string]any{"n_routed_experts": 70}, false, 0},
 }
 
 // TestEdgeCases checks every kernel of the small model on the edges of what it may meet.
@@ -73,7 +78,7 @@ func atLeast(x *atomic.Int64, v int64) {
 }
 
 func subject(t testing.TB, m *ir.Module, f *ir.Func, target targets.Target, cases []Case) *Subject {
-	k, _, err := Programs(m, f, target, Bounds)
+	k, _, err := Programs(m, f, target, plan(m))
 	require.NoError(t, err)
 	return &Subject{Module: m, Target: target, Kernel: k, Cases: cases}
 }
@@ -82,7 +87,7 @@ func (e edges) module(t testing.TB) (*ir.Module, targets.Target) {
 	target, ok := targets.Find(e.target)
 	require.True(t, ok, e.target)
 	m := goldens.Elaborate(t, goldens.Edited(t, "deepseek-v4-nano", func(keys map[string]any) { maps.Copy(keys, e.config) }), nil)
-	_, err := passes.Run(m, passes.Options{Target: target, TP: e.tp, Precision: e.policy}, "")
+	_, err := passes.Run(m, passes.Options{Target: target, TP: e.tp, Precision: e.policy, Batch: e.batch}, "")
 	require.NoError(t, err)
 	return m, target
 }
@@ -127,7 +132,7 @@ func (e edges) cases(m *ir.Module, f *ir.Func) []Case {
 			add(1, p, 1, Random)
 		}
 	}
-	add(3, 255, 1, Random)
+	add(max(3, e.batch), 255, 1, Random)
 	if e.tpIsOne() && dependsOnPosition(f) {
 		add(1, 65535, 1, Random)
 	}

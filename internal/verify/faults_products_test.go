@@ -44,7 +44,7 @@ var quantFaults = []fault{
 			return p.add(&tile.Op{Code: tile.Bitcast, Args: []*tile.Value{p.binary(tile.And, bits, p.int(-1<<18))}}, tile.F32, x.Shape)
 		})
 	}},
-	{planted: "the reciprocal root of the head norm is not rounded", kernel: "wq_b.decode", plant: func(e *edit) {
+	{planted: "the reciprocal root of the head norm is not rounded", kernel: "wq_b.decode", program: 1, plant: func(e *edit) {
 		root := e.named("head_rms")
 		e.replace(root.Results[0], root.Args[0].Def.Args[0])
 	}},

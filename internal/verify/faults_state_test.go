@@ -166,7 +166,7 @@ var streamFaults = []fault{
 }
 
 var launchFaults = []fault{
-	{planted: "there is no barrier before the ticket", kernel: "wq_b.decode", plant: func(e *edit) { e.remove(e.code(tile.Barrier, 0)) }},
+	{planted: "there is no barrier before the ticket", kernel: "wq_b.decode", policy: targets.PolicyBF16, target: "a100", plant: func(e *edit) { e.remove(e.code(tile.Barrier, 0)) }},
 	{planted: "the state is changed while it is read", kernel: "wq_b_indexer.decode", plant: func(e *edit) {
 		for _, op := range e.all(func(op *tile.Op) bool { return op.Code == tile.Barrier }) {
 			if b, i := e.home(op); i > 0 && b.Ops[i-1].Code == tile.If { // behind the pooling
@@ -174,8 +174,8 @@ var launchFaults = []fault{
 			}
 		}
 	}},
-	{planted: "tickets are not given back", kernel: "wq_b.decode", plant: func(e *edit) { e.remove(e.stores("attn_q_tickets")[0]) }},
-	{planted: "the last but one goes on", kernel: "wq_b.decode", plant: func(e *edit) {
+	{planted: "tickets are not given back", kernel: "wq_b.decode", policy: targets.PolicyBF16, target: "a100", plant: func(e *edit) { e.remove(e.stores("attn_q_tickets")[0]) }},
+	{planted: "the last but one goes on", kernel: "wq_b.decode", policy: targets.PolicyBF16, target: "a100", plant: func(e *edit) {
 		e.operand(e.user(e.named("ticket").Results[0], tile.Eq), 1, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Sub, x, p.int(1)) })
 	}},
 	{planted: "two instances store different values in one place", kernel: "wo_b.decode", plant: func(e *edit) {
