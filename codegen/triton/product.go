@@ -229,7 +229,7 @@ func (g *gen) rowsAtOnce(in *ir.Instr, need int) int {
 		width = min(width, g.plan.gemvLeast)
 	}
 	// What each instance computes of the activations for itself is worth some more weight rows.
-	for ok && !g.inMemory(in.Args[0]) && width < 16 && total/(2*width) >= 4*g.plan.instances {
+	for ok && !g.inMemory(g.behindViews(in.Args[0])) && width < 16 && total/(2*width) >= 4*g.plan.instances {
 		width *= 2
 	}
 	for width > g.plan.lanes && (n%width != 0 || need > 1 && need%width != 0) {

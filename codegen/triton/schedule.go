@@ -43,7 +43,7 @@ type schedule struct {
 	headRows      int  // heads that a dot of attention takes at most
 	leastHeads    int  // and at least
 	sumEachRound  bool // whether a product of one row is summed in each round of its loop, which takes less room than after it
-	wholeElements int  // of whole rows of a matrix product that its epilogue takes at once
+	wholeElements int  // of whole rows of a matrix product that its epilogue takes at once: of the fewest rows that a dot has
 	maskedRows    int  // rows of a tile under a mask at most; 0 for any
 	factorsApart  bool // whether exponentials that scale rows of tiles come from a program of their own
 	lastAxis      bool // whether only the last axis of a tile reduces
@@ -59,14 +59,14 @@ func scheduleFor(t targets.Target) schedule {
 	p.groupRows, p.groupBlocks, p.mixBlockParts, p.pieceColumns = 64, 128, 32, 512
 	p.leastK, p.mixRows, p.mixDepth, p.severalWidth = max(k, 16), max(m, 32), 128, 64
 	p.rateBlock, p.rateDots, p.leastHeads = max(n, 8), 4, max(m, 8)
-	p.lanes, p.headRows, p.wholeElements, p.warpLanes = 1, 64, math.MaxInt, math.MaxInt
+	p.lanes, p.headRows, p.wholeElements, p.warpLanes = 1, 64, 4096, math.MaxInt
 	if kind, ok := t.OnChip.Kind.Get(); ok && kind != targets.Shared {
 		// Every tile lives in the buffer, most of them twice.
 		p.rowElements, p.gemvElements, p.gemvWidth, p.gemvLeast, p.instances = 2048, 4096, 16, 16, 32
 		p.panelElements, p.blockElements = 8192, 2048
 		p.dotWidth, p.dotDepth, p.valueWidth, p.groupBlock = 64, 64, 64, 64
 		p.dotRows, p.groupRows = 32, 32
-		p.ropeApart, p.rateDots, p.pieceColumns = true, 1, 0
+		p.ropeApart, p.rateDots, p.pieceColumns, p.wholeElements = true, 1, 0, math.MaxInt
 		if kind == targets.CoreBuffers {
 			p.sumEachRound, p.wholeElements = true, 2048
 		}

@@ -250,7 +250,7 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 
 // apart reports whether an epilogue is a program of its own because a block of rows of it does not fit beside the product:
 // a Hadamard transform of several rows is a product with a matrix, of one row two small sums; other epilogues need whole
-// rows, of which not all memories hold as many as a dot has.
+// rows, and as many of those as a dot has do not fit registers or other memories well.
 func (g *gen) apart(s sink) bool {
 	if k := g.columns(s.value); !g.single(s.value) {
 		return g.hasOp(s.value, ops.Hadamard) && k*k > 4*g.plan.rowElements || s.whole && g.plan.dotM*k > g.plan.wholeElements
