@@ -74,7 +74,7 @@ func (f *modelFlags) registerLayout(cmd *cobra.Command) {
 
 // registerSizes adds what memory is planned for.
 func (f *modelFlags) registerSizes(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&f.batch, "batch", passes.DefaultBatch, "sequences at once that memory is planned for")
+	cmd.Flags().IntVar(&f.batch, "batch", passes.DefaultBatch, "sequences at once that memory and kernels are planned for")
 	cmd.Flags().IntVar(&f.context, "context", passes.DefaultContext,
 		"longest sequence that memory is planned for, prompt and answer together")
 	cmd.Flags().IntVar(&f.chunk, "chunk", 0,

@@ -30,8 +30,18 @@ var dispatchFaults = []fault{
 		}), 1, func(p *patch, x *tile.Value) *tile.Value { return p.int(0) })
 	}},
 	{planted: "a block that is not full is none", kernel: "experts_w2.prefill", program: 1, plant: func(e *edit) {
-		for _, op := range e.all(func(op *tile.Op) bool { return op.Code == tile.ConstInt && op.Int == 63 }) {
-			op.Int = 0
+		number := func(v *tile.Value) int64 {
+			if v.Def == nil || v.Def.Code != tile.ConstInt {
+				return 0
+			}
+			return v.Def.Int
+		}
+		for _, div := range e.all(func(op *tile.Op) bool {
+			return op.Code == tile.Div && op.Args[0].Def != nil && op.Args[0].Def.Code == tile.Add
+		}) {
+			if up := div.Args[0].Def; number(up.Args[1]) > 0 && number(up.Args[1]) == number(div.Args[1])-1 && len(up.Results[0].Shape) > 0 {
+				e.replace(up.Results[0], up.Args[0])
+			}
 		}
 	}},
 	{planted: "what is left of a block holds slot 0", kernel: "experts_w1_w3.prefill", program: 1, plant: func(e *edit) {
