@@ -317,11 +317,7 @@ func (g *gen) sumStored(in *ir.Instr, r *region) *tile.Value {
 		at := g.at(r, g.times(r.rows, slots, j))
 		_, here := g.expert(y.Def, at.rows, r.live)
 		x := b.LoadF32(g.elements(y, tile.In), g.offsets(at, g.columns(y)), g.both(here, g.mask(r)), 0)
-		if sum == nil {
-			sum = x
-		} else {
-			sum = b.Add(sum, x)
-		}
+		sum = g.plus(sum, x)
 	}
 	return sum
 }

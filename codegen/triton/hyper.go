@@ -195,12 +195,7 @@ func (g *gen) pullStreams(in *ir.Instr, r *region) *tile.Value {
 	}
 	var sum *tile.Value
 	for j, w := range g.mixing(in, r).pre {
-		term := g.b.Mul(w, streams[j])
-		if sum == nil {
-			sum = term
-		} else {
-			sum = g.b.Add(sum, term)
-		}
+		sum = g.plus(sum, g.b.Mul(w, streams[j]))
 	}
 	return sum
 }

@@ -316,10 +316,7 @@ func (g *gen) slotRows(anchors []*ir.Instr, token *tile.Value, slots int, block 
 		ids := a.Args[1]
 		id := b.Col(g.list(ids, token))
 		memo(g, [3]any{ids, "element", rows}, func() *tile.Value { return id })
-		if d, ok := a.LocalIndices()[1]; ok {
-			id = b.Sub(id, g.first(d))
-		}
-		g.here[a.Results[0]] = b.And(live, g.has(a, id))
+		g.here[a.Results[0]] = b.And(live, g.has(a, g.local(a, 1, id)))
 	}
 	r := g.columnBlock(rows, live, height.Size, block, need, k)
 	for _, a := range anchors { // on their way before weights are computed

@@ -78,10 +78,7 @@ func (g *gen) ownSection(s sink, anchors []*ir.Instr) *section {
 // zeroOthers leaves zeros for the slots of a token whose experts the rank does not have.
 func (g *gen) zeroOthers(s sink, in *ir.Instr, token *tile.Value, slots, k int) {
 	b := g.b
-	id := g.list(in.Args[1], token)
-	if d, ok := in.LocalIndices()[1]; ok {
-		id = b.Sub(id, g.first(d))
-	}
+	id := g.local(in, 1, g.list(in.Args[1], token))
 	slot := b.Col(b.Range(id.Shape[0]))
 	others := b.And(b.LtI(slot, slots), b.Not(b.Col(g.has(in, id)))).Named("others")
 	rows := b.Add(b.MulI(token, slots), slot)

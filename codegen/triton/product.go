@@ -73,12 +73,11 @@ func (g *gen) product(in *ir.Instr, r *region) product {
 	columns := g.columns(in.Results[0])
 	switch in.Op {
 	case ops.Linear:
-		n := p.w.Type.Dims[:len(p.w.Type.Dims)-1]
-		mid := g.fixed(productOf(n[:len(n)-1]), "the weights' rows")
+		mid := g.weightGroups(in)
 		p.xRows = g.divided(r.rows, mid)
 		p.base = g.b.MulI(g.groupOf(r, mid), columns)
 	case ops.GroupedLinear:
-		p.base = g.b.MulI(g.groupOf(r, g.fixed(p.w.Type.Dims[0].Size, "the groups")), columns)
+		p.base = g.b.MulI(g.groupOf(r, g.weightGroups(in)), columns)
 	case ops.ExpertLinear:
 		if len(in.Args[0].Type.Dims) == 2 {
 			p.xRows = g.divided(r.rows, g.columns(in.Args[1]))
@@ -179,15 +178,11 @@ func (g *gen) multiplyAdd(all []product) []*tile.Value {
 		out := make([]*tile.Value, len(all))
 		if g.byWords(p, depth) {
 			x := g.eighths(p, i, width)
-			words := make([]weightWords, len(all))
+			var words []weightWords
 			for n, q := range all {
-				if g.wordsTogether(p) || n == 0 {
-					words[n] = g.weightWords(q, i, width, rows[n], live)
-				}
-			}
-			for n, q := range all {
-				if words[n].codes == nil {
-					words[n] = g.weightWords(q, i, width, rows[n], live)
+				for len(words) <= n || g.wordsTogether(p) && len(words) < len(all) {
+					next := len(words)
+					words = append(words, g.weightWords(all[next], i, width, rows[next], live))
 				}
 				out[n] = b.Add(c[n], summed(g.weighedWords(q, x, words[n])))
 			}

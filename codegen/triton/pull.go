@@ -200,9 +200,21 @@ func (g *gen) pullEmbedding(in *ir.Instr, r *region) *tile.Value {
 	return g.b.LoadF32(g.elements(table, tile.In), g.b.Add(g.b.MulI(g.b.Where(inside, id, g.b.Int(0)), k), r.cols), mask, 0)
 }
 
+// plus adds to a sum, nil for none yet.
+func (g *gen) plus(sum, x *tile.Value) *tile.Value {
+	if sum == nil {
+		return x
+	}
+	return g.b.Add(sum, x)
+}
+
 // index is the element of an index operand at a flat position, as this rank counts.
 func (g *gen) index(in *ir.Instr, operand int, at, live *tile.Value) *tile.Value {
-	id := g.element(in.Args[operand], at, live)
+	return g.local(in, operand, g.element(in.Args[operand], at, live))
+}
+
+// local are values of an index operand as this rank counts.
+func (g *gen) local(in *ir.Instr, operand int, id *tile.Value) *tile.Value {
 	if d, ok := in.LocalIndices()[operand]; ok {
 		return g.b.Sub(id, g.first(d))
 	}

@@ -296,9 +296,9 @@ func (g *gen) productSection(s sink) *section {
 			s.write(g.productBlock(s, row, nil, 1, g.b.ModI(id, blocks), width))
 		})
 	}
-	c := cover{s: s, width: width, height: g.blockHeight(s, g.anchors(v), width), groups: g.alternating(v)}
+	c := cover{s: s, width: width, height: g.blockHeight(s.whole, width, g.anchors(v)...), groups: g.alternating(v)}
 	if g.several(v) {
-		c.height = g.severalHeight(g.anchors(v)[0], width)
+		c.height = g.blockHeight(false, width, g.anchors(v)[0])
 	}
 	sec := g.newSection([]sink{s}, g.coverBlocks(c), "a block of rows and columns for each instance", func(id *tile.Value) {
 		s.write(g.coverBlock(c, id))
@@ -317,13 +317,18 @@ type cover struct {
 	width, height, groups int
 }
 
-// blockHeight is how many rows a block of products has. An epilogue that takes whole rows has few columns, so it has all rows.
-func (g *gen) blockHeight(s sink, anchors []*ir.Instr, width int) int {
-	rows := g.plan.dotRows
-	for _, a := range anchors {
-		if !s.whole {
-			rows = g.rowsOf(rows, a)
+// blockHeight is how many rows a block of products has, in decoding no more than there may be. An epilogue that takes whole rows
+// has few columns, so it has all rows.
+func (g *gen) blockHeight(whole bool, width int, products ...*ir.Instr) int {
+	rows, most := g.plan.dotRows, 1
+	for _, in := range products {
+		most = max(most, g.sharing(in))
+		if !whole {
+			rows = g.rowsOf(rows, in)
 		}
+	}
+	if g.fn.Mode == ir.Decode {
+		rows = min(rows, pow2(most))
 	}
 	return max(g.plan.dotM, min(rows, g.plan.blockElements/width))
 }
@@ -332,7 +337,7 @@ func (g *gen) blockHeight(s sink, anchors []*ir.Instr, width int) int {
 // as the second operand of larger dots does. With 32 rows instead of 64 such products took half the time on an H200.
 func (g *gen) rowsOf(rows int, in *ir.Instr) int {
 	x, w := in.Args[0].Type.Elem, in.Args[len(in.Args)-1].Type.Elem
-	if (dense(in) || in.Op == ops.ExpertLinear) && x.DType == ir.FP8 && w.DType == ir.FP8 {
+	if x.DType == ir.FP8 && w.DType == ir.FP8 {
 		return min(rows, g.plan.codeRows)
 	}
 	return rows
@@ -388,11 +393,7 @@ func (g *gen) alternating(v *ir.Value) int {
 	if !g.rows(y).Equal(g.rows(v)) {
 		return 1
 	}
-	w := in.Args[len(in.Args)-1].Type.Dims
-	if in.Op == ops.GroupedLinear {
-		return g.fixed(w[0].Size, "the groups")
-	}
-	return g.fixed(productOf(w[:len(w)-2]), "the weights' rows")
+	return g.weightGroups(in)
 }
 
 // productWidth is how many columns a block has: what the epilogue asks for, else what the plan says.

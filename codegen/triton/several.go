@@ -84,15 +84,6 @@ func (g *gen) single(v *ir.Value) bool {
 	return g.hasSlots(v) || g.fn.Mode == ir.Decode && !g.several(v)
 }
 
-// severalHeight is how many rows a block has whose sum is split.
-func (g *gen) severalHeight(in *ir.Instr, width int) int {
-	height := g.blockHeight(sink{}, []*ir.Instr{in}, width)
-	if g.fn.Mode == ir.Decode {
-		return max(g.plan.dotM, min(height, pow2(g.sharing(in))))
-	}
-	return height
-}
-
 // severalWidth is how many of n columns it has.
 func (g *gen) severalWidth(n int) int {
 	width := g.plan.severalWidth
@@ -119,7 +110,7 @@ func (g *gen) mostParts(in *ir.Instr) int {
 	}
 	most := k / leastPart
 	if g.fn.Mode == ir.Decode {
-		height := g.severalHeight(in, g.severalWidth(g.columns(in.Results[0])))
+		height := g.blockHeight(false, g.severalWidth(g.columns(in.Results[0])), in)
 		blocks *= (g.sharing(in) + height - 1) / height
 	} else {
 		blocks, most = blocks*shortBlocks, min(most, maxParts)
@@ -139,7 +130,7 @@ func (g *gen) parts(in *ir.Instr) ir.Size {
 	}
 	width := g.severalWidth(g.columns(in.Results[0]))
 	rows := g.rows(in.Results[0]).Div(ir.Const(g.weightGroups(in)))
-	blocks := ceilDiv(rows, g.severalHeight(in, width)).Mul(ir.Const(g.across(in)))
+	blocks := ceilDiv(rows, g.blockHeight(false, width, in)).Mul(ir.Const(g.across(in)))
 	room := ir.Const(most).Min(ir.Const(g.plan.instances).Div(blocks))
 	return room.Add(ir.Const(1)).Sub(room.Min(ir.Const(1))) // at least 1
 }
@@ -157,9 +148,7 @@ func (g *gen) beforeSeveral(sinks []sink) []sink {
 			continue
 		}
 		for _, a := range g.anchors(s.value) {
-			if x := g.behindViews(a.Args[0]); !g.inMemory(x) && !slices.Contains(rows, x) {
-				rows = append(rows, x)
-			}
+			rows = append(rows, g.behindViews(a.Args[0]))
 		}
 	}
 	return g.sinks(rows)
@@ -170,7 +159,7 @@ func (g *gen) partSection(in *ir.Instr) *section {
 	y, k := in.Results[0], g.columns(in.Args[0])
 	n, parts := g.columns(y), g.parts(in)
 	width := g.severalWidth(n)
-	c := cover{s: sink{value: y}, width: width, height: g.severalHeight(in, width), groups: g.weightGroups(in)}
+	c := cover{s: sink{value: y}, width: width, height: g.blockHeight(false, width, in), groups: g.weightGroups(in)}
 	g.split[in] = true
 	what := "a part of the sum of a block of rows and columns for each instance"
 	sec := g.newSection([]sink{c.s}, g.coverBlocks(c).Mul(parts), what, func(id *tile.Value) {
@@ -217,12 +206,7 @@ func (g *gen) pullParts(in *ir.Instr, r *region) *tile.Value {
 		if !fixed && part > 0 {
 			mask = g.both(mask, b.Full(b.Lt(b.Int(part), g.size(parts)), at.Shape...))
 		}
-		x := b.Load(g.partRoom(in), at, mask, 0)
-		if sum == nil {
-			sum = x
-		} else {
-			sum = b.Add(sum, x)
-		}
+		sum = g.plus(sum, b.Load(g.partRoom(in), at, mask, 0))
 	}
 	return sum
 }

@@ -82,11 +82,7 @@ func (g *gen) weighedWords(p product, x [wordCodes]*tile.Value, w weightWords) *
 	var sum *tile.Value
 	for j := range wordCodes / 2 {
 		low, high := g.wordCodePair(word, j)
-		if sum == nil {
-			sum = b.Mul(low, x[j])
-		} else {
-			sum = b.Add(sum, b.Mul(low, x[j]))
-		}
+		sum = g.plus(sum, b.Mul(low, x[j]))
 		sum = b.Add(sum, b.Mul(high, x[j+wordCodes/2]))
 	}
 	return g.perBlock(sum, wb, e.Cols/wordCodes, n, func(blocks *region) *tile.Value {
