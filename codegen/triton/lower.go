@@ -26,6 +26,8 @@ type Lowered struct {
 	Programs []*tile.Program
 	// Bindings say what each parameter of the programs is, by the parameter's name.
 	Bindings map[string]Binding
+	// ahead are the products of chosen experts whose first weights are loaded before the launch before has ended.
+	ahead []*ir.Instr
 }
 
 // Source says where what a parameter points to comes from.

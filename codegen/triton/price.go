@@ -38,10 +38,16 @@ const streamBytes = 13 << 20
 // instances wait. With weights in the L2 cache, programs of 9 MB gained up to a microsecond by beginning early, of 9.5 MB they lost one.
 const chosenBytes = 9 << 20
 
+// oneToken are the sizes of a call that decodes a token of one sequence, with some thousand tokens before it.
+var oneToken = ir.Env{"b": 1, "s": 1, "p": 4095, "m": 4096}
+
 // dependents says how launches of a program overlap on a machine with dependent launches.
 func (k *Lowered) dependents(p *tile.Program) tile.Dependents {
+	if slices.ContainsFunc(k.ahead, func(in *ir.Instr) bool { return k.in(in, p) }) {
+		return tile.EarlyDependents
+	}
 	bytes := k.moved(p)
-	n, ok := bytes.at(ir.Env{"b": 1, "s": 1, "p": 4095, "m": 4096})
+	n, ok := bytes.at(oneToken)
 	most := streamBytes
 	if slices.ContainsFunc(k.Func.Body, func(in *ir.Instr) bool { return in.ChoosesWeights() && k.in(in, p) }) {
 		most = chosenBytes
@@ -119,6 +125,17 @@ func (k *Lowered) moved(p *tile.Program) sum {
 		}
 	}
 	return bytes
+}
+
+// weightBytes is what a launch of the kernel reads of weights, without their scales.
+func (k *Lowered) weightBytes() *sum {
+	var bytes sum
+	for _, a := range k.Func.Args {
+		if a.Kind == ir.WeightValue {
+			k.moves(&bytes, &tile.Param{Access: tile.In}, Binding{Source: FromValue, Value: a})
+		}
+	}
+	return &bytes
 }
 
 // moves adds the bytes of one parameter.

@@ -152,8 +152,9 @@ func (g *gen) multiplyAdd(all []product) []*tile.Value {
 		live = b.Reshape(r.colLive, r.width, tile.D(1))
 	}
 	first, rows, start := make([]*tile.Value, len(all)), make([]*tile.Value, len(all)), make([]*tile.Value, len(all))
-	// A product with FP4 codes of one round is summed before the next product is taken apart: so it was measured.
-	atOnce := g.plan.sumEachRound || g.twice(p.in) > 1 && depth == p.k
+	// A product with FP4 codes of one round is summed before the next product is taken apart: so it was measured. Weights that
+	// have come ahead are multiplied row by row, which takes half the registers; others would then be loaded row by row.
+	atOnce := g.plan.sumEachRound || depth == p.k && (g.twice(p.in) > 1 || slices.Contains(g.kernel.ahead, p.in))
 	summed := func(x *tile.Value) *tile.Value {
 		if atOnce {
 			return b.Sum(x, 1)

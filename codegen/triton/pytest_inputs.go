@@ -144,7 +144,7 @@ func (t *launchTest) rejoined(in *ir.Instr, buffers map[*ir.Value]string) *node 
 }
 
 // flips are the bounds of what is moved by something else than a term that cancels.
-var flips = map[roles.Flip]string{roles.Attended: "ATTENDED", roles.Gated: "GATED", roles.OfTerms: "TERM"}
+var flips = map[roles.Flip]string{roles.Attended: "ATTENDED", roles.Gated: "GATED", roles.OfTerms: "TERM", roles.Mixed: "MIXED"}
 
 // expectations holds every result against its formula, and room that must be zeros again.
 func (t *launchTest) expectations(buffers map[*ir.Value]string) {

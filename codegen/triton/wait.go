@@ -85,17 +85,19 @@ func (k *Lowered) launches(p *tile.Program) bool {
 // waits puts a program's wait in its place.
 type waits struct {
 	ready   map[*tile.Value]bool        // whether it can be computed before the wait
-	is      map[*tile.Value]*tile.Value // what counters, carried values and results of loops that run once are
-	entered bool                        // something has left such a loop
+	is      map[*tile.Value]*tile.Value // what counters and carried values of loops of at most one round are, and results if they run
+	entered bool                        // something has left a loop
 }
 
 // reach is the beginning of a block, as far as ops follow each other whatever happens.
 type reach struct {
-	ops   []*tile.Op // those in loops that run once among them, without these loops
+	ops   []*tile.Op // those in loops that run once or not at all among them, without these loops
 	stop  *tile.Op   // the first that writes, or that holds ops which may run more or less often than once; nil for none
 	loads []*tile.Op // those of settled parameters that go ahead of the wait
-	bytes int        // that they load
-	all   bool       // everything in ops can go ahead of the wait
+	// where says under which condition an op of a loop runs that has at most one round.
+	where map[*tile.Op]*tile.Value
+	bytes int  // that they load
+	all   bool // everything in ops can go ahead of the wait
 }
 
 // place puts the wait into a block that begins before it and ends behind it: behind loads of up to held bytes. Where nothing
@@ -113,11 +115,18 @@ func (w *waits) place(b *tile.Block, held int) {
 	ahead := map[*tile.Op]bool{}
 	for _, op := range r.loads {
 		w.need(op, ahead)
+		if cond := r.where[op]; cond != nil {
+			w.need(cond.Def, ahead)
+		}
 	}
+	w.lead(r, ahead)
 	var ops []*tile.Op
 	for _, op := range r.ops {
 		if !ahead[op] {
 			continue
+		}
+		if cond := r.where[op]; cond != nil && op.Code == tile.Load {
+			ops = append(ops, w.loadIf(op, cond)...)
 		}
 		ops = append(ops, op)
 		w.entered = w.entered || !slices.Contains(b.Ops, op)
@@ -131,8 +140,8 @@ func (w *waits) place(b *tile.Block, held int) {
 
 // look finds what a block begins with.
 func (w *waits) look(b *tile.Block, held int) reach {
-	r := reach{all: true}
-	r.stop = w.collect(b, &r)
+	r := reach{all: true, where: map[*tile.Op]*tile.Value{}}
+	r.stop = w.collect(b, &r, nil)
 	for _, op := range r.ops {
 		ready := w.ready[op.Results[0]]
 		r.all = r.all && ready
@@ -149,20 +158,21 @@ func (w *waits) look(b *tile.Block, held int) reach {
 	return r
 }
 
-// collect adds the ops of a block, up to the one that it returns.
-func (w *waits) collect(b *tile.Block, r *reach) *tile.Op {
+// collect adds the ops of a block that runs under a condition, nil for always, up to the op that it returns.
+func (w *waits) collect(b *tile.Block, r *reach, where *tile.Value) *tile.Op {
 	for _, op := range b.Ops {
-		switch {
+		switch cond := op.RunsIf(); {
 		case op.RunsOnce():
-			w.is[op.Body.Args[0]] = op.Args[0]
-			for k, v := range op.Body.Args[1:] {
-				w.is[v] = op.Args[2+k]
-			}
-			if stop := w.collect(op.Body, r); stop != nil {
+			if stop := w.enter(op, r, where); stop != nil {
 				return stop
 			}
 			for k, v := range op.Results {
 				w.is[v] = op.Body.Yield[k]
+			}
+		case cond != nil && where == nil && w.ready[w.now(cond)]:
+			r.all = false // what it yields depends on whether it runs
+			if stop := w.enter(op, r, w.now(cond)); stop != nil {
+				return stop
 			}
 		case op.Code.HasEffect():
 			return op
@@ -173,9 +183,35 @@ func (w *waits) collect(b *tile.Block, r *reach) *tile.Op {
 			}
 			w.ready[op.Results[0]] = ready
 			r.ops = append(r.ops, op)
+			if where != nil {
+				r.where[op] = where
+			}
 		}
 	}
 	return nil
+}
+
+// enter goes on in a loop of at most one round.
+func (w *waits) enter(op *tile.Op, r *reach, where *tile.Value) *tile.Op {
+	w.is[op.Body.Args[0]] = op.Args[0]
+	for k, v := range op.Body.Args[1:] {
+		w.is[v] = op.Args[2+k]
+	}
+	return w.collect(op.Body, r, where)
+}
+
+// loadIf makes a load one that reads nothing unless a condition holds, and returns what that takes.
+func (w *waits) loadIf(op *tile.Op, cond *tile.Value) []*tile.Op {
+	mask := op.Args[1]
+	if mask == nil {
+		op.Args[1] = cond
+		return nil
+	}
+	mask = w.now(mask)
+	both := &tile.Value{Name: "both", DType: tile.Bool, Shape: mask.Shape}
+	both.Def = &tile.Op{Code: tile.And, Args: []*tile.Value{cond, mask}, Results: []*tile.Value{both}}
+	op.Args[1] = both
+	return []*tile.Op{both.Def}
 }
 
 // now is what a value is outside of the loops that run once.
@@ -224,10 +260,43 @@ func (w *waits) need(op *tile.Op, ahead map[*tile.Op]bool) {
 	}
 }
 
-// remove takes ops out of a block and of the loops in it that run once.
+// lead marks what the rounds of the loop behind the wait begin with, as far as it is made of what has been loaded ahead.
+func (w *waits) lead(r reach, ahead map[*tile.Op]bool) {
+	if r.stop == nil || r.stop.Code != tile.Loop {
+		return
+	}
+	for _, v := range r.stop.Args {
+		if v = w.now(v); w.ready[v] && w.madeOf(v.Def, ahead) {
+			w.need(v.Def, ahead)
+		}
+	}
+}
+
+// madeOf reports whether an op computes with what others have loaded, and with nothing else that is loaded.
+func (w *waits) madeOf(op *tile.Op, loaded map[*tile.Op]bool) bool {
+	if op.Code == tile.Load {
+		return loaded[op]
+	}
+	some := false
+	for _, v := range op.Args {
+		if def := w.now(v).Def; w.madeOf(def, loaded) {
+			some = true
+		} else if w.loads(def) {
+			return false
+		}
+	}
+	return some
+}
+
+// loads reports whether an op or what it is computed from is a load.
+func (w *waits) loads(op *tile.Op) bool {
+	return op.Code == tile.Load || slices.ContainsFunc(op.Args, func(v *tile.Value) bool { return w.loads(w.now(v).Def) })
+}
+
+// remove takes ops out of a block and of the loops in it that run once or not at all.
 func remove(b *tile.Block, gone map[*tile.Op]bool) {
 	for _, op := range b.Ops {
-		if op.RunsOnce() {
+		if op.RunsOnce() || op.RunsIf() != nil {
 			remove(op.Body, gone)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"flagc/ir"
 	"flagc/ir/tile"
+	"flagc/targets"
 )
 
 // settledProgram is a program that reads settled w and unsettled x.
@@ -123,6 +124,80 @@ func TestWaitsGoIntoBranches(t *testing.T) {
 	nested := strings.Replace(body, "} else {", "} else {\n %c = eq %pid, %zero : i1\n if %c {\n store y[%zero] = %q\n } else {", 1)
 	nested = strings.Replace(nested, "store y[%zero] = %q", "%q = load x[%zero] : bf16\n store y[%zero] = %q", 1) + "  }\n"
 	require.Equal(t, 3, strings.Count(placed(t, nested, 1<<16), "wait\n"))
+}
+
+// TestLoadsOfLoopsThatMayNotRun: what a loop of one round or none loads goes ahead as a load that reads nothing where the loop
+// does not run; what it computes and carries stays.
+func TestLoadsOfLoopsThatMayNotRun(t *testing.T) {
+	body := `  %one = int 1 : i32
+  %j = load i[%pid] : i32
+  %some = lt %j, %width : i1
+  %rounds = where %some, %one, %zero : i32
+  %none = load x[%lane] : bf16[64]
+  %sum = loop %once = %zero to %rounds step 1 with %c = %none {
+    %at = add %j, %lane : i32[64]
+    %b = load w[%at] MASK : bf16[64]
+    %y = load x[%at] : bf16[64]
+    %z = where %some, %b, %y : bf16[64]
+    yield %z
+  }
+  store y[%lane] = %sum
+`
+	text := placed(t, strings.Replace(body, "MASK", "", 1), 1<<16)
+	require.Contains(t, text, "%at = add %j, %lane\n%b = load w[%at] if %some else 0\nwait\n")
+	require.Contains(t, text, "{\n%y = load x[%at]\n%z = where %some, %b, %y\nyield %z\n}")
+
+	live := "  %live = lt %lane, %width : i1[64]\n" + strings.Replace(body, "MASK", "if %live else 0", 1)
+	text = placed(t, live, 1<<16)
+	require.Contains(t, text, "%both = and %some, %live\n%b = load w[%at] if %both else 0\nwait\n", "a mask of its own holds as well")
+
+	unknown := strings.Replace(strings.Replace(body, "MASK", "", 1), "load i[%pid]", "load x[%pid]", 1)
+	unknown = strings.Replace(unknown, "%j = load x[%pid] : i32", "%q = load x[%pid] : bf16\n  %f = cast %q : f32\n  %j = cast %f : i32", 1)
+	require.True(t, strings.HasPrefix(placed(t, unknown, 1<<16), "wait\n"), "whether it runs is not known before the wait")
+
+	many := strings.Replace(strings.Replace(body, "MASK", "", 1), "%one = int 1", "%one = int 2", 1)
+	require.NotContains(t, placed(t, many, 1<<16), "%b = load w[%at] if %some else 0\nwait\n", "two rounds")
+}
+
+// TestLoopsBehindTheWaitBeginWithWhatIsKnown: bounds and carried values that follow from what is loaded ahead are there, too.
+func TestLoopsBehindTheWaitBeginWithWhatIsKnown(t *testing.T) {
+	body := `  %many = load i[%pid] : i32
+  %rounds = add %many, %zero : i32
+  %start = load x[%lane] : bf16[64]
+  %r = loop %k = %zero to %rounds step 1 with %c = %start {
+    %at = add %k, %lane : i32[64]
+    %b = load x[%at] : bf16[64]
+    yield %b
+  }
+  store y[%lane] = %r
+`
+	require.Contains(t, placed(t, body, 1<<16), "%many = load i[%pid]\n%rounds = add %many, %zero\nwait\n")
+	require.True(t, strings.HasPrefix(placed(t, body, 3), "wait\n"), "not of what is loaded behind it")
+}
+
+// TestChosenWeightsComeAhead: a rank's first chosen expert of w2 in FP8 is on its way while the launch before still weighs what it
+// is multiplied with. FP4 codes wait, and what streams more than is good for launches that begin early.
+func TestChosenWeightsComeAhead(t *testing.T) {
+	target, ok := targets.Find("h200")
+	require.True(t, ok)
+	for policy, ahead := range map[targets.Policy]bool{targets.PolicyFP8: true, targets.PolicyW4A8: false, targets.PolicyBF16: false} {
+		b, err := NewBuild(lowered(t, "deepseek-v4-flash", target, 8, policy), target)
+		require.NoError(t, err)
+		found := 0
+		for _, k := range b.Kernels {
+			p := k.Programs[len(k.Programs)-1]
+			if !strings.HasPrefix(p.Name, "experts_w2") || k.Func.Mode != ir.Decode {
+				continue
+			}
+			found++
+			before, _, _ := strings.Cut(string(Print(p)), "sum = tl.zeros(")
+			before = before[:strings.LastIndex(before, "gdc_wait()")]
+			require.Equal(t, policy != targets.PolicyBF16, strings.Contains(before, "tl.load(chosen"), "%s of %s", p.Name, policy)
+			require.Equal(t, ahead, strings.Contains(before, "tl.load(w2 + "), "%s of %s", p.Name, policy)
+			require.Equal(t, policy != targets.PolicyBF16, p.Launch.Dependents == tile.EarlyDependents, "%s of %s", p.Name, policy)
+		}
+		require.Equal(t, 2, found, policy)
+	}
 }
 
 // TestWaitsArePrintedWhereTheyStand: a load that is part of a larger expression elsewhere stays ahead of the wait.

@@ -83,16 +83,25 @@ var productFaults = []fault{
 		e.after(e.load("chosen"), func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Add, x, p.int(1)) })
 	}},
 	{planted: "experts of other ranks are taken for the first", kernel: "experts_w2_shared_experts.1.decode", program: 1, plant: func(e *edit) {
-		to := e.loop("k").Args[1].Def
-		to.Args[2] = to.Args[1]
-		e.operand(to, 2, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Minimum, x, x) })
-		id := e.user(e.load("chosen").Results[0], tile.Sub)
-		e.operand(e.user(id.Results[0], tile.Mul), 0, func(p *patch, x *tile.Value) *tile.Value {
-			return p.binary(tile.Minimum, p.binary(tile.Maximum, x, p.int(0)), p.int(0))
-		})
+		own := e.named("own")
+		e.operand(own, 0, func(p *patch, x *tile.Value) *tile.Value { return x.Def.Args[0] }) // whether there is such a slot
+		id := e.user(e.load("chosen").Results[0], tile.Sub).Results[0]
+		for _, op := range e.all(func(op *tile.Op) bool { return op.Code == tile.Where && op.Args[1] == id }) {
+			e.operand(op, 1, func(p *patch, x *tile.Value) *tile.Value {
+				return p.binary(tile.Minimum, p.binary(tile.Maximum, x, p.int(0)), p.int(0))
+			})
+		}
 	}},
 	{planted: "the last slot of a token is left out", kernel: "experts_w2_shared_experts.1.decode", program: 1, env: fourTokens, plant: func(e *edit) {
-		e.operand(e.loop("slot"), 1, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Sub, x, p.int(1)) })
+		e.operand(e.loop("turn"), 1, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Sub, x, p.int(1)) })
+	}},
+	{planted: "the first slot is added in every turn", kernel: "experts_w2_shared_experts.1.decode", program: 1, env: fourTokens, plant: func(e *edit) {
+		for _, op := range e.all(func(op *tile.Op) bool { return op.Code == tile.Gt && op.Args[0] == e.named("own").Results[0] }) {
+			op.Code = tile.Ge
+		}
+	}},
+	{planted: "weights come ahead from a row too far", kernel: "experts_w2_shared_experts.1.decode", program: 1, plant: func(e *edit) {
+		e.shift(e.load("w2"), 128) // the columns of a row
 	}},
 	{planted: "a rank's part of a sum is rounded to bf16", kernel: "experts_w2_shared_experts.1.decode", program: 1, env: fourTokens, plant: func(e *edit) {
 		e.operand(e.stores("ffn_routed")[0], 1, func(p *patch, x *tile.Value) *tile.Value { return p.round(x) })

@@ -225,6 +225,7 @@ const (
 	Attended               // a probability of a row of attention
 	Gated                  // a gate
 	OfTerms                // a unit of one of a few terms, of a rotation too
+	Mixed                  // a number of a stream that the launch computes, of the streams' mix
 )
 
 // FlipOf is what moves a value most.
@@ -240,6 +241,8 @@ func FlipOf(v *ir.Value) Flip {
 		return Gated
 	case v.Def != nil && slices.Contains([]*ir.Op{ops.Add, ops.SumSlots, ops.HCPost, ops.Rope}, v.Def.Op):
 		return OfTerms
+	case v.Def != nil && v.Def.Op == ops.HCPre && v != v.Def.Results[0] && v.Def.Args[0].Def != nil:
+		return Mixed
 	}
 	return Cancelling
 }

@@ -10,6 +10,19 @@ func (op *Op) RunsOnce() bool {
 	return from != nil && to != nil && from.Int < to.Int && from.Int+int64(op.Step) >= to.Int
 }
 
+// RunsIf is the scalar condition under which an op is a loop of exactly one round, and of none if it does not hold; nil for
+// other ops.
+func (op *Op) RunsIf() *Value {
+	if op.Code != Loop || op.While || constOf(op.Args[0]) == nil || op.Args[1].Def == nil || op.Args[1].Def.Code != Where {
+		return nil
+	}
+	from, then, otherwise := constOf(op.Args[0]), constOf(op.Args[1].Def.Args[1]), constOf(op.Args[1].Def.Args[2])
+	if then == nil || otherwise == nil || otherwise.Int > from.Int || from.Int >= then.Int || from.Int+int64(op.Step) < then.Int {
+		return nil
+	}
+	return op.Args[1].Def.Args[0]
+}
+
 // waits holds [wait1] of a program that is well formed otherwise.
 func (v *verifier) waits() {
 	if v.p.Launch.Dependents == NoDependents {

@@ -99,3 +99,39 @@ func TestVerifyOfWaits(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, Verify(p))
 }
+
+// TestRunsIf finds loops that run one round or none.
+func TestRunsIf(t *testing.T) {
+	condition := func(rounds, step string) *Value {
+		p, err := Parse(`kernel maybe
+out y: f32[64]
+scalar n
+grid 1
+launch warps=4 stages=1
+{
+  %zero = int 0 : i32
+  %one = int 1 : i32
+  %two = int 2 : i32
+  %n = scalar n : i32
+  %some = lt %zero, %n : i1
+  %x = float 1 : f32
+  %rounds = `+rounds+` : i32
+  loop %i = %zero to %rounds step `+step+` {
+    store y[%i] = %x
+  }
+}
+`, "maybe.tile")
+		require.NoError(t, err)
+		require.NoError(t, Verify(p))
+		last := p.Body.Ops[len(p.Body.Ops)-1]
+		require.Nil(t, p.Body.Ops[0].RunsIf())
+		return last.RunsIf()
+	}
+	require.Equal(t, "some", condition("where %some, %one, %zero", "1").Name)
+	require.Equal(t, "some", condition("where %some, %two, %zero", "2").Name)
+	require.Nil(t, condition("where %some, %two, %zero", "1"), "two rounds")
+	require.Nil(t, condition("where %some, %zero, %one", "1"), "the other way round")
+	require.Nil(t, condition("where %some, %two, %one", "2"), "one round or another")
+	require.Nil(t, condition("where %some, %n, %zero", "1"), "as many as it takes")
+	require.Nil(t, condition("add %n, %one", "1"))
+}
