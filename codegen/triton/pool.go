@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"flagc/ir"
+	"flagc/ir/ops"
 	"flagc/ir/tile"
 )
 
@@ -22,14 +23,49 @@ func (g *gen) pool(in *ir.Instr) pool {
 	return p
 }
 
+// beforePools are the sinks of what long windows of a prompt are pooled to. An instance that computes whole rows holds a few
+// tokens of a window at once and goes over it twice, 51 µs on an H200 for 128 tokens; channels are pooled independently.
+func (g *gen) beforePools() []sink {
+	var rows []*ir.Value
+	for _, in := range g.fn.Body {
+		if in.Op != ops.CompressPool || g.fn.Mode != ir.Prefill || g.plan.lastAxis {
+			continue
+		}
+		p := g.pool(in)
+		width := g.pooledAtOnce(p)
+		if longPool*g.poolHeight(p, pow2(p.d)) <= p.offset+p.ratio && width >= max(leastPooled, g.plan.lanes) && width < p.d {
+			rows = append(rows, in.Results[0])
+		}
+	}
+	return g.sinks(rows)
+}
+
+// poolHeight is how many tokens of a window an instance takes at once if it pools so many channels.
+func (g *gen) poolHeight(p pool, width int) int {
+	return min(pow2(p.offset+p.ratio), max(1, g.plan.rowElements/2/width))
+}
+
+// longPool is from how many rounds over a window on that is worth a program more.
+const longPool = 8
+
+// leastPooled is how many channels an instance pools at least: fewer are no whole piece of memory.
+const leastPooled = 32
+
+// pooledAtOnce is how many channels an instance pools of whole windows.
+func (g *gen) pooledAtOnce(p pool) int {
+	return pow2Divisor(p.d, max(leastPooled, g.plan.lanes, g.plan.rowElements/2/pow2(p.offset+p.ratio)))
+}
+
 // poolSections cover sequences: in decoding one instance pools a finished window and then moves the state on; in
-// prefill entries and states are independent.
+// prefill entries and states are independent, and so are channels where all that is left are pooled rows.
 func (g *gen) poolSections(in *ir.Instr, sinks []sink) []*section {
 	p := g.pool(in)
-	var entries []sink
+	var entries, states []sink
 	for _, s := range sinks {
 		if s.write != nil {
 			entries = append(entries, s)
+		} else {
+			states = append(states, s)
 		}
 	}
 	v := in.Results[0]
@@ -45,11 +81,17 @@ func (g *gen) poolSections(in *ir.Instr, sinks []sink) []*section {
 		})
 		return []*section{sec}
 	}
-	rows := in.Args[3].Type.Dims[1].Size
-	out := []*section{g.newSection(sinks[:1], v.Type.Dims[0].Size.Mul(rows), "what the states hold afterwards, a row for each instance", func(id *tile.Value) {
-		g.poolPrefillState(p, id)
-	})}
-	if len(entries) > 0 {
+	var out []*section
+	if len(states) > 0 {
+		rows := in.Args[3].Type.Dims[1].Size
+		out = append(out, g.newSection(states[:1], v.Type.Dims[0].Size.Mul(rows), "what the states hold afterwards, a row for each instance", func(id *tile.Value) {
+			g.poolPrefillState(p, id)
+		}))
+	}
+	switch {
+	case len(entries) == 1 && entries[0].value == v:
+		out = append(out, g.pieceSection(entries, v, p.d, g.pooledAtOnce(p)))
+	case len(entries) > 0:
 		out = append(out, g.newSection(entries, g.rows(v), "an entry for each instance", func(id *tile.Value) { write(id.Named("row")) }))
 	}
 	return out
@@ -119,11 +161,10 @@ func (g *gen) poolPrefillState(p pool, id *tile.Value) {
 
 // pullPooled pools the windows of one entry: per channel a softmax over the scores weighs the values.
 func (g *gen) pullPooled(in *ir.Instr, r *region) *tile.Value {
-	g.needWhole(in, r)
 	p := g.pool(in)
 	b := g.b
 	all := p.offset + p.ratio
-	height := min(pow2(all), max(1, g.plan.rowElements/2/r.width.Size))
+	height := g.poolHeight(p, r.width.Size)
 	place := b.Col(b.Range(tile.D(height)))
 	rows := func(first *tile.Value) *tile.Value { return b.Add(first, place) }
 	down := func(c tile.Code, x *tile.Value) *tile.Value { return b.Reduce(c, x, 0) }

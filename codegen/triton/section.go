@@ -60,7 +60,7 @@ func (g *gen) cone(v *ir.Value, visit func(*ir.Instr) bool) {
 // phases builds the programs of the launch. What the last instance to arrive would compute is a program of its own.
 func (g *gen) phases() {
 	sinks := g.sinks(g.fn.Return)
-	if early := slices.Concat(g.beforeTail(), g.beforeExperts(), g.beforeSeveral(sinks)); len(early) > 0 {
+	if early := slices.Concat(g.beforeTail(), g.beforeExperts(), g.beforeSeveral(sinks), g.beforePools()); len(early) > 0 {
 		g.later = slices.DeleteFunc(sinks, func(s sink) bool { // what others need early and is returned as well
 			return slices.ContainsFunc(early, func(e sink) bool { return e.value == s.value && e.into == s.into })
 		})
