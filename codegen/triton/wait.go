@@ -94,10 +94,10 @@ type reach struct {
 	ops   []*tile.Op // those in loops that run once or not at all among them, without these loops
 	stop  *tile.Op   // the first that writes, or that holds ops which may run more or less often than once; nil for none
 	loads []*tile.Op // those of settled parameters that go ahead of the wait
-	// where says under which condition an op of a loop runs that has at most one round.
+	bytes int        // that they load
+	all   bool       // everything in ops can go ahead of the wait
+	// where has the conditions under which ops run, of those in loops that run once or not at all.
 	where map[*tile.Op]*tile.Value
-	bytes int  // that they load
-	all   bool // everything in ops can go ahead of the wait
 }
 
 // place puts the wait into a block that begins before it and ends behind it: behind loads of up to held bytes. Where nothing
@@ -260,37 +260,28 @@ func (w *waits) need(op *tile.Op, ahead map[*tile.Op]bool) {
 	}
 }
 
-// lead marks what the rounds of the loop behind the wait begin with, as far as it is made of what has been loaded ahead.
+// lead marks what the rounds of the loop behind the wait begin with, where it is made of what has been loaded ahead and of nothing
+// else that is loaded.
 func (w *waits) lead(r reach, ahead map[*tile.Op]bool) {
 	if r.stop == nil || r.stop.Code != tile.Loop {
 		return
 	}
+	here, behind := map[*tile.Op]bool{}, map[*tile.Op]bool{} // ops that depend on loads ahead, on others
+	for _, op := range r.ops {
+		if op.Code == tile.Load {
+			here[op], behind[op] = ahead[op], !ahead[op]
+			continue
+		}
+		for _, v := range op.Args {
+			from := w.now(v).Def
+			here[op], behind[op] = here[op] || here[from], behind[op] || behind[from]
+		}
+	}
 	for _, v := range r.stop.Args {
-		if v = w.now(v); w.ready[v] && w.madeOf(v.Def, ahead) {
-			w.need(v.Def, ahead)
+		if op := w.now(v).Def; here[op] && !behind[op] {
+			w.need(op, ahead)
 		}
 	}
-}
-
-// madeOf reports whether an op computes with what others have loaded, and with nothing else that is loaded.
-func (w *waits) madeOf(op *tile.Op, loaded map[*tile.Op]bool) bool {
-	if op.Code == tile.Load {
-		return loaded[op]
-	}
-	some := false
-	for _, v := range op.Args {
-		if def := w.now(v).Def; w.madeOf(def, loaded) {
-			some = true
-		} else if w.loads(def) {
-			return false
-		}
-	}
-	return some
-}
-
-// loads reports whether an op or what it is computed from is a load.
-func (w *waits) loads(op *tile.Op) bool {
-	return op.Code == tile.Load || slices.ContainsFunc(op.Args, func(v *tile.Value) bool { return w.loads(w.now(v).Def) })
 }
 
 // remove takes ops out of a block and of the loops in it that run once or not at all.
