@@ -68,9 +68,7 @@ func (g *gen) leaveMixBlock(in *ir.Instr, token, live, part *tile.Value) {
 	from := b.MulI(part, hc*d/parts).Named("start")
 	start := []*tile.Value{b.Zeros(height, lane.Shape[1]).Named("products"), b.Zeros(height).Named("squares")}
 	sums := g.loop("k", from, b.AddI(from, hc*d/parts), step, start, func(k *tile.Value, c []*tile.Value) []*tile.Value {
-		row := b.Add(b.MulI(token, hc), b.DivI(k, d))
-		block := g.block(row, live, height.Size, b.ModI(k, d), tile.D(step), d)
-		x := g.spread(g.pull(in.Args[0], block), block)
+		x := g.streamBlock(in, token, live, k, step)
 		down := b.Col(b.Add(k, b.Range(tile.D(step))))
 		w := b.Load(g.elements(in.Args[1], tile.In), b.Add(b.MulI(lane, hc*d), down), b.LtI(lane, rows), 0)
 		return []*tile.Value{g.dotFloats(b.Cast(x, tile.BF16), w, c[0]), b.Add(c[1], b.Sum(b.Mul(x, x), 1))}
@@ -82,6 +80,20 @@ func (g *gen) leaveMixBlock(in *ir.Instr, token, live, part *tile.Value) {
 		mask = b.And(live, b.LtI(lane, lanes))
 	}
 	b.Store(g.mixParam(in), b.Add(at, lane), y, mask)
+}
+
+// streamBlock are columns from k on of all streams of some tokens, one stream behind the other. In memory they are one row: a
+// remainder in their addresses would hide from the compiler that neighbours can be read together.
+func (g *gen) streamBlock(in *ir.Instr, token, live, k *tile.Value, step int) *tile.Value {
+	b, x := g.b, in.Args[0]
+	hc, d, _ := g.mixSizes(in)
+	if g.inMemory(x) {
+		at := b.Add(b.MulI(token, hc*d), b.Row(b.Add(k, b.Range(tile.D(step)))))
+		return b.LoadF32(g.elements(x, tile.In), at, live, 0).Named("%s_tile", g.name(x))
+	}
+	row := b.Add(b.MulI(token, hc), b.DivI(k, d))
+	block := g.block(row, live, token.Shape[0].Size, b.ModI(k, d), tile.D(step), d)
+	return g.spread(g.pull(x, block), block)
 }
 
 // dotFloats is acc + x·w, of x in bf16 and w in float32: what bf16 holds of w, then of what is left, twice.

@@ -141,11 +141,16 @@ func (g *gen) depth(p product, limit int) int {
 	return max(d, p.w.Type.Elem.Cols, g.plan.lanes)
 }
 
+// gemvDepth is the same for a product of one row of x.
+func (g *gen) gemvDepth(p product) int {
+	return g.depth(p, max(g.plan.gemvElements*g.twice(p.in)/max(p.region.width.Size, 4), 32))
+}
+
 // multiplyAdd are the products for one row of x: weights are read once and multiplied as they come.
 func (g *gen) multiplyAdd(all []product) []*tile.Value {
 	b, p := g.b, all[0]
 	r := p.region
-	depth := g.depth(p, max(g.plan.gemvElements*g.twice(p.in)/max(r.width.Size, 4), 32))
+	depth := g.gemvDepth(p)
 	g.prepare(p.x, &region{rows: p.xRows, height: tile.D(1)})
 	var live *tile.Value
 	if r.colLive != nil {

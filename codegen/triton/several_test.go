@@ -2,6 +2,7 @@ package triton
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -128,4 +129,23 @@ func TestCodesHaveSmallBlocks(t *testing.T) {
 		}
 		require.Positive(t, dots, target)
 	}
+}
+
+// TestStreamsAreOneRow: where a block of tokens is mixed, the streams of a token lie one behind the other, and columns are counted
+// over all of them: a remainder in addresses makes Triton load numbers one by one.
+func TestStreamsAreOneRow(t *testing.T) {
+	found := 0
+	for _, k := range batches(t, "h200", 1).Kernels {
+		for _, p := range k.Programs {
+			if k.Func.Mode != ir.Prefill || !strings.HasPrefix(p.Doc, "products with the mixing matrix") || p.Param("X") == nil {
+				continue
+			}
+			found++
+			_, loop, _ := strings.Cut(string(Print(p)), "for k in range(")
+			loop, _, _ = strings.Cut(loop, "tl.dot(")
+			require.Contains(t, loop, "tl.load(X + token * 16384 + ", p.Name)
+			require.NotContains(t, loop, "%", p.Name)
+		}
+	}
+	require.GreaterOrEqual(t, found, 2)
 }

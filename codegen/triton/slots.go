@@ -31,8 +31,8 @@ func (g *gen) pullSumSlots(in *ir.Instr, r *region) *tile.Value {
 	})[0]
 }
 
-// sumOwn adds what those slots of a token yield whose experts the rank has, in their order. Where the weights of the first
-// can come before the launch before has ended, it has products of its own.
+// sumOwn adds what those slots of a token yield whose experts the rank has, in their order. Weights of the first may come before
+// the launch before has ended: FP8 codes for a product of its own, FP4 codes as what the loop over slots carries.
 func (g *gen) sumOwn(y *ir.Value, r *region, slots int) *tile.Value {
 	b, in := g.b, y.Def
 	experts := g.local(in, 1, g.list(in.Args[1], r.rows))
@@ -41,12 +41,19 @@ func (g *gen) sumOwn(y *ir.Value, r *region, slots int) *tile.Value {
 	next := func(slot *tile.Value) *tile.Value {
 		return b.Reduce(tile.Min, b.Where(b.Gt(own, slot), own, b.Int(slots)), 0).Named("slot")
 	}
-	add := func(sum, slot *tile.Value) *tile.Value {
+	at := func(slot *tile.Value) *region {
 		id := b.Sum(b.Where(b.Eq(lane, slot), experts, b.Int(0)), 0).Named("expert")
 		row := g.slotRow(r.rows, slots, slot)
 		memo(g, [3]any{in.Args[1], "expert", row}, func() *tile.Value { return id })
 		g.assumeHere(id)
-		return b.Add(sum, g.pull(y, g.at(r, row)))
+		return g.at(r, row)
+	}
+	add := func(sum, slot *tile.Value, words []*tile.Value) *tile.Value {
+		s := at(slot)
+		if len(words) > 0 {
+			memo(g, carriedWords{in, s.rows}, func() []*tile.Value { return words })
+		}
+		return b.Add(sum, g.pull(y, s))
 	}
 	count := g.count(b.LtI(own, slots), 0)
 	slot := b.Reduce(tile.Min, own, 0).Named("slot")
@@ -55,18 +62,52 @@ func (g *gen) sumOwn(y *ir.Value, r *region, slots int) *tile.Value {
 		g.kernel.ahead = append(g.kernel.ahead, in)
 		first := g.one(b.LtI(slot, slots))
 		sum = g.loop("once", b.Int(0), first, 1, []*tile.Value{sum}, func(_ *tile.Value, c []*tile.Value) []*tile.Value {
-			return []*tile.Value{add(c[0], slot)}
+			return []*tile.Value{add(c[0], slot, nil)}
 		})[0]
 		slot, done = next(slot), b.Int(1)
 	}
-	return g.loop("turn", done, count, 1, []*tile.Value{sum, slot}, func(_ *tile.Value, c []*tile.Value) []*tile.Value {
-		return []*tile.Value{add(c[0], c[1]), next(c[1])}
+	words := func(slot *tile.Value) []*tile.Value { return nil }
+	if g.carriesWords(in, r) {
+		words = func(slot *tile.Value) []*tile.Value {
+			return g.wordsIf(b.LtI(slot, slots), g.product(in, at(slot)))
+		}
+	}
+	start := append([]*tile.Value{sum, slot}, words(slot)...)
+	return g.loop("turn", done, count, 1, start, func(_ *tile.Value, c []*tile.Value) []*tile.Value {
+		sum, following := add(c[0], c[1], c[2:]), next(c[1])
+		return append([]*tile.Value{sum, following}, words(following)...)
 	})[0]
 }
 
+// carriedWords is the key of words and scales of weights that were loaded behind the product of the slot before.
+type carriedWords struct {
+	in  *ir.Instr
+	row *tile.Value
+}
+
+// carriesWords reports whether FP4 weights of a slot are loaded as soon as those of the one before have been multiplied, and those
+// of the first before the wait.
+func (g *gen) carriesWords(in *ir.Instr, r *region) bool {
+	p := product{in: in, x: g.behindViews(in.Args[0]), w: in.Args[len(in.Args)-1], region: r, k: g.columns(in.Args[0])}
+	return g.plan.heldBytes > 0 && g.fn.Mode == ir.Decode && g.inMemory(in.Args[1]) && g.bytesArrive() &&
+		g.byWords(p, p.k) && g.gemvDepth(p) == p.k
+}
+
+// wordsIf are the words and scales of a product's weights, of which none is read unless a condition holds.
+func (g *gen) wordsIf(cond *tile.Value, p product) []*tile.Value {
+	b, n := g.b, p.k/wordCodes
+	live := cond
+	if p.region.colLive != nil {
+		live = b.And(live, b.Reshape(p.region.colLive, p.region.width, tile.D(1)))
+	}
+	rows := b.Col(b.Add(g.firstRow(p), b.Range(p.region.width)))
+	w := g.weightWords(p, b.Int(0), tile.D(n), rows, live)
+	return []*tile.Value{w.codes, g.scaleBytes(p.w, g.blocks(w.at, p.w.Type.Elem.Cols/wordCodes, n))}
+}
+
 // comesAhead reports whether weights of chosen experts, of the first slot, are loaded before the launch before has ended: if
-// there is but one round of them, and the launch begins early. Not those in FP4: loaded apart from their activations they
-// lie otherwise, which costs more than is gained.
+// there is but one round of them, and the launch begins early. Not those in FP4: they lie as their activations do in a loop that
+// carries them, and apart from it otherwise, which costs more than is gained.
 func (g *gen) comesAhead(in *ir.Instr, r *region) bool {
 	w := in.Args[len(in.Args)-1]
 	round := r.width.Size * g.columns(in.Args[0])

@@ -175,12 +175,13 @@ func TestLoopsBehindTheWaitBeginWithWhatIsKnown(t *testing.T) {
 	require.True(t, strings.HasPrefix(placed(t, body, 3), "wait\n"), "not of what is loaded behind it")
 }
 
-// TestChosenWeightsComeAhead: a rank's first chosen expert of w2 in FP8 is on its way while the launch before still weighs what it
-// is multiplied with. FP4 codes wait, and what streams more than is good for launches that begin early.
+// TestChosenWeightsComeAhead: a rank's first chosen expert of w2 in FP8 or FP4 is on its way while the launch before still weighs what
+// it is multiplied with; FP4 codes are carried by the loop over slots. What streams more than is good for launches that begin
+// early waits.
 func TestChosenWeightsComeAhead(t *testing.T) {
 	target, ok := targets.Find("h200")
 	require.True(t, ok)
-	for policy, ahead := range map[targets.Policy]bool{targets.PolicyFP8: true, targets.PolicyW4A8: false, targets.PolicyBF16: false} {
+	for policy, ahead := range map[targets.Policy]bool{targets.PolicyFP8: true, targets.PolicyW4A8: true, targets.PolicyW4A16: true, targets.PolicyBF16: false} {
 		b, err := NewBuild(lowered(t, "deepseek-v4-flash", target, 8, policy), target)
 		require.NoError(t, err)
 		found := 0
@@ -194,6 +195,9 @@ func TestChosenWeightsComeAhead(t *testing.T) {
 			before = before[:strings.LastIndex(before, "gdc_wait()")]
 			require.Equal(t, policy != targets.PolicyBF16, strings.Contains(before, "tl.load(chosen"), "%s of %s", p.Name, policy)
 			require.Equal(t, ahead, strings.Contains(before, "tl.load(w2 + "), "%s of %s", p.Name, policy)
+			turns := string(Print(p))[strings.Index(string(Print(p)), "for turn in range("):]
+			carried := strings.Index(turns, "word = tl.load(w2 + ") > strings.Index(turns, "sum += ")
+			require.Equal(t, policy == targets.PolicyW4A8 || policy == targets.PolicyW4A16, carried, "%s of %s", p.Name, policy)
 			require.Equal(t, policy != targets.PolicyBF16, p.Launch.Dependents == tile.EarlyDependents, "%s of %s", p.Name, policy)
 		}
 		require.Equal(t, 2, found, policy)

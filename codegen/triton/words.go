@@ -63,6 +63,11 @@ type weightWords struct {
 func (g *gen) weightWords(p product, i *tile.Value, words tile.Dim, rows, live *tile.Value) weightWords {
 	n := p.k / wordCodes
 	at := g.block(rows, live, p.region.width.Size, g.b.DivI(i, wordCodes), words, n)
+	if key := (carriedWords{p.in, p.region.rows}); g.known(key) {
+		carried := memo(g, key, func() []*tile.Value { return nil })
+		memo(g, [3]any{p.w, "scale", g.blocks(at, p.w.Type.Elem.Cols/wordCodes, n)}, func() *tile.Value { return carried[1] })
+		return weightWords{at, carried[0]}
+	}
 	w := weightWords{at, g.word(p.w, at, n)}
 	if g.bytesArrive() {
 		g.scaleBytes(p.w, g.blocks(at, p.w.Type.Elem.Cols/wordCodes, n)).Named("scales")

@@ -103,6 +103,11 @@ var productFaults = []fault{
 	{planted: "weights come ahead from a row too far", kernel: "experts_w2_shared_experts.1.decode", program: 1, plant: func(e *edit) {
 		e.shift(e.load("w2"), 128) // the columns of a row
 	}},
+	{planted: "words are carried on that have been multiplied", kernel: "experts_w2_shared_experts.1.decode", program: 1, env: fourTokens,
+		policy: targets.PolicyW4A8, target: "h200", plant: func(e *edit) {
+			turn := e.loop("turn").Body
+			turn.Yield[2] = turn.Args[3] // behind the counter, the sum and the slot
+		}},
 	{planted: "a rank's part of a sum is rounded to bf16", kernel: "experts_w2_shared_experts.1.decode", program: 1, env: fourTokens, plant: func(e *edit) {
 		e.operand(e.stores("ffn_routed")[0], 1, func(p *patch, x *tile.Value) *tile.Value { return p.round(x) })
 	}},
