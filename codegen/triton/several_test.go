@@ -140,9 +140,12 @@ func TestStreamsAreOneRow(t *testing.T) {
 			if k.Func.Mode != ir.Prefill || !strings.HasPrefix(p.Doc, "products with the mixing matrix") || p.Param("X") == nil {
 				continue
 			}
-			found++
 			_, loop, _ := strings.Cut(string(Print(p)), "for k in range(")
-			loop, _, _ = strings.Cut(loop, "tl.dot(")
+			loop, _, blocks := strings.Cut(loop, "tl.dot(")
+			if !blocks { // the last token is mixed alone
+				continue
+			}
+			found++
 			require.Contains(t, loop, "tl.load(X + token * 16384 + ", p.Name)
 			require.NotContains(t, loop, "%", p.Name)
 		}
