@@ -111,7 +111,7 @@ func (g *gen) needsWhole(v *ir.Value) bool {
 	whole := false
 	g.cone(v, func(in *ir.Instr) bool {
 		switch in.Op {
-		case ops.ActQuantSim, ops.FP4QuantSim, ops.Hadamard, ops.HeadNorm, ops.CompressPool:
+		case ops.ActQuantSim, ops.FP4QuantSim, ops.Hadamard, ops.HeadNorm:
 			whole = true
 		}
 		return !g.isHeavy(in)

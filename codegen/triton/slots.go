@@ -58,7 +58,8 @@ func (g *gen) sumOwn(y *ir.Value, r *region, slots int) *tile.Value {
 	count := g.count(b.LtI(own, slots), 0)
 	slot := b.Reduce(tile.Min, own, 0).Named("slot")
 	sum, done := b.Zeros(r.height, r.width).Named("sum"), b.Int(0)
-	if g.comesAhead(in, r) {
+	p := g.slotProduct(in, r)
+	if g.comesAhead(p) {
 		g.kernel.ahead = append(g.kernel.ahead, in)
 		first := g.one(b.LtI(slot, slots))
 		sum = g.loop("once", b.Int(0), first, 1, []*tile.Value{sum}, func(_ *tile.Value, c []*tile.Value) []*tile.Value {
@@ -67,7 +68,7 @@ func (g *gen) sumOwn(y *ir.Value, r *region, slots int) *tile.Value {
 		slot, done = next(slot), b.Int(1)
 	}
 	words := func(slot *tile.Value) []*tile.Value { return nil }
-	if g.carriesWords(in, r) {
+	if g.carriesWords(p) {
 		words = func(slot *tile.Value) []*tile.Value {
 			return g.wordsIf(b.LtI(slot, slots), g.product(in, at(slot)))
 		}
@@ -85,33 +86,39 @@ type carriedWords struct {
 	row *tile.Value
 }
 
+// slotProduct is the product of a slot as far as it is the same for all of them.
+func (g *gen) slotProduct(in *ir.Instr, r *region) product {
+	x := g.behindViews(in.Args[0])
+	return product{in: in, x: x, w: in.Args[len(in.Args)-1], region: r, k: g.columns(x)}
+}
+
+// knownEarly reports whether weights of chosen experts can be loaded before the launch before has ended: their list is in memory,
+// and one round reads all that an instance needs of an expert.
+func (g *gen) knownEarly(p product) bool {
+	return g.plan.heldBytes > 0 && g.fn.Mode == ir.Decode && g.inMemory(p.in.Args[1]) && g.gemvDepth(p) == p.k
+}
+
 // carriesWords reports whether FP4 weights of a slot are loaded as soon as those of the one before have been multiplied, and those
 // of the first before the wait.
-func (g *gen) carriesWords(in *ir.Instr, r *region) bool {
-	p := product{in: in, x: g.behindViews(in.Args[0]), w: in.Args[len(in.Args)-1], region: r, k: g.columns(in.Args[0])}
-	return g.plan.heldBytes > 0 && g.fn.Mode == ir.Decode && g.inMemory(in.Args[1]) && g.bytesArrive() &&
-		g.byWords(p, p.k) && g.gemvDepth(p) == p.k
+func (g *gen) carriesWords(p product) bool {
+	return g.knownEarly(p) && g.byWords(p, p.k) && g.bytesArrive()
 }
 
 // wordsIf are the words and scales of a product's weights, of which none is read unless a condition holds.
 func (g *gen) wordsIf(cond *tile.Value, p product) []*tile.Value {
-	b, n := g.b, p.k/wordCodes
-	live := cond
+	b, live := g.b, cond
 	if p.region.colLive != nil {
 		live = b.And(live, b.Reshape(p.region.colLive, p.region.width, tile.D(1)))
 	}
 	rows := b.Col(b.Add(g.firstRow(p), b.Range(p.region.width)))
-	w := g.weightWords(p, b.Int(0), tile.D(n), rows, live)
-	return []*tile.Value{w.codes, g.scaleBytes(p.w, g.blocks(w.at, p.w.Type.Elem.Cols/wordCodes, n))}
+	w := g.weightWords(p, b.Int(0), tile.D(p.k/wordCodes), rows, live)
+	return []*tile.Value{w.codes, w.scales}
 }
 
-// comesAhead reports whether weights of chosen experts, of the first slot, are loaded before the launch before has ended: if
-// there is but one round of them, and the launch begins early. Not those in FP4: they lie as their activations do in a loop that
-// carries them, and apart from it otherwise, which costs more than is gained.
-func (g *gen) comesAhead(in *ir.Instr, r *region) bool {
-	w := in.Args[len(in.Args)-1]
-	round := r.width.Size * g.columns(in.Args[0])
+// comesAhead reports whether weights of the first slot have a product of their own, ahead of which they are loaded: if the launch
+// begins early. Not those in FP4: they lie as their activations do in a loop that carries them, and apart from it otherwise, which
+// costs more than is gained.
+func (g *gen) comesAhead(p product) bool {
 	bytes, known := g.kernel.weightBytes().at(oneToken)
-	return g.plan.heldBytes > 0 && g.fn.Mode == ir.Decode && g.inMemory(in.Args[1]) && w.Type.Elem.DType != ir.FP4 &&
-		round <= g.plan.gemvElements && known && bytes < streamBytes
+	return g.knownEarly(p) && p.w.Type.Elem.DType != ir.FP4 && known && bytes < streamBytes
 }

@@ -6,8 +6,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"flagc/internal/goldens"
 	"flagc/ir"
 	"flagc/ir/tile"
+	"flagc/passes"
 	"flagc/targets"
 )
 
@@ -191,17 +193,38 @@ func TestChosenWeightsComeAhead(t *testing.T) {
 				continue
 			}
 			found++
-			before, _, _ := strings.Cut(string(Print(p)), "sum = tl.zeros(")
+			text := string(Print(p))
+			before, _, _ := strings.Cut(text, "sum = tl.zeros(")
 			before = before[:strings.LastIndex(before, "gdc_wait()")]
 			require.Equal(t, policy != targets.PolicyBF16, strings.Contains(before, "tl.load(chosen"), "%s of %s", p.Name, policy)
 			require.Equal(t, ahead, strings.Contains(before, "tl.load(w2 + "), "%s of %s", p.Name, policy)
-			turns := string(Print(p))[strings.Index(string(Print(p)), "for turn in range("):]
+			turns := text[strings.Index(text, "for turn in range("):]
 			carried := strings.Index(turns, "word = tl.load(w2 + ") > strings.Index(turns, "sum += ")
 			require.Equal(t, policy == targets.PolicyW4A8 || policy == targets.PolicyW4A16, carried, "%s of %s", p.Name, policy)
 			require.Equal(t, policy != targets.PolicyBF16, p.Launch.Dependents == tile.EarlyDependents, "%s of %s", p.Name, policy)
 		}
 		require.Equal(t, 2, found, policy)
 	}
+}
+
+// TestWeightsOfSeveralRoundsStay: of 1536 columns a product takes 512 in each round of its loop, so nothing of it can come ahead,
+// and the first expert gets no product of its own.
+func TestWeightsOfSeveralRoundsStay(t *testing.T) {
+	target, ok := targets.Find("h200")
+	require.True(t, ok)
+	config := goldens.Edited(t, "deepseek-v4-flash", func(keys map[string]any) { keys["moe_intermediate_size"] = 1536 })
+	m := through(t, goldens.Elaborate(t, config, nil), passes.Options{Target: target, TP: 8, Precision: targets.PolicyFP8})
+	b, err := NewBuild(m, target)
+	require.NoError(t, err)
+	found := 0
+	for _, p := range b.Programs() {
+		if strings.HasPrefix(p.Name, "experts_w2") && strings.HasSuffix(p.Name, "decode_2") {
+			found++
+			require.Contains(t, string(Print(p)), "for k in range(0, 1536, 512):", p.Name)
+			require.NotContains(t, string(Print(p)), "for once in range(", p.Name)
+		}
+	}
+	require.Equal(t, 2, found)
 }
 
 // TestWaitsArePrintedWhereTheyStand: a load that is part of a larger expression elsewhere stays ahead of the wait.

@@ -54,23 +54,24 @@ func (g *gen) twice(in *ir.Instr) int {
 	return 1
 }
 
-// weightWords are weights by words: their region, counted in words, and the words. Their scales are on their way with them.
+// weightWords are weights by words: their region, counted in words, the words, and their scales, nil where bytes do not arrive.
 type weightWords struct {
-	at    *region
-	codes *tile.Value
+	at            *region
+	codes, scales *tile.Value
 }
 
 func (g *gen) weightWords(p product, i *tile.Value, words tile.Dim, rows, live *tile.Value) weightWords {
 	n := p.k / wordCodes
 	at := g.block(rows, live, p.region.width.Size, g.b.DivI(i, wordCodes), words, n)
+	blocks := func() *region { return g.blocks(at, p.w.Type.Elem.Cols/wordCodes, n) }
 	if key := (carriedWords{p.in, p.region.rows}); g.known(key) {
 		carried := memo(g, key, func() []*tile.Value { return nil })
-		memo(g, [3]any{p.w, "scale", g.blocks(at, p.w.Type.Elem.Cols/wordCodes, n)}, func() *tile.Value { return carried[1] })
-		return weightWords{at, carried[0]}
+		scales := memo(g, [3]any{p.w, "scale", blocks()}, func() *tile.Value { return carried[1] })
+		return weightWords{at, carried[0], scales}
 	}
-	w := weightWords{at, g.word(p.w, at, n)}
+	w := weightWords{at: at, codes: g.word(p.w, at, n)}
 	if g.bytesArrive() {
-		g.scaleBytes(p.w, g.blocks(at, p.w.Type.Elem.Cols/wordCodes, n)).Named("scales")
+		w.scales = g.scaleBytes(p.w, blocks()).Named("scales")
 	}
 	return w
 }
