@@ -63,6 +63,7 @@ var H100 = Target{
 	Loads: Loads{FP8: code(true, tritonNV+", supported_fp8_dtypes from capability 89 on")},
 	Ops: Ops{
 		FP64:       vendor(Works, cudaLimits),
+		Multiply:   measured(Works, "this project on one H200, Triton 3.6.0: FP4 codes parted by a product each 5.98 us, by shifts 6.19"),
 		Subnormals: measured(Works, "this project on one H100, Triton 3.6.0: FP4 codes as subnormal float32 multiplied exactly"),
 		Atomics:    code(Works, tritonNV+": atomic_add becomes atom.add, also where lanes hit one address"),
 		Clusters:   code(Works, tritonNV+": num_ctas above 1 from capability 90 on"),
@@ -80,6 +81,7 @@ var H100 = Target{
 		Call:         code("cuLaunchKernel", "libtriton_jit, CUDA backend"),
 		FloatScalars: code(true, tritonNV),
 		BytePointers: code(true, tritonNV),
+		Registers:    vendor(64<<10, cudaLimits+"; Triton 3.6, maxnreg"),
 		Dependent:    vendor(true, "PTX ISA, griddepcontrol: sm_90 and newer; Triton 3.6, language/extra/cuda/gdc.py"),
 	},
 }

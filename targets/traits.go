@@ -186,6 +186,7 @@ type Ops struct {
 	FP64         Known[Use]
 	Int64        Known[Use] // arithmetic and comparisons on vectors of int64
 	Divide       Known[Use] // integer division and remainder
+	Multiply     Known[Use] // integers of 32 bits as fast as shifts
 	Subnormals   Known[Use] // float32 below 2^-126 as operands; flushed to zero where they do not work
 	Sort         Known[Use]
 	Cumsum       Known[Use]
@@ -217,5 +218,6 @@ type Launch struct {
 	InGraph      Known[Microseconds] // cost of one launch in a captured graph
 	FloatScalars Known[bool]         // fp32 scalars arrive; otherwise they go through memory
 	BytePointers Known[bool]         // pointers to 8-bit types arrive; otherwise they pass as wider integers
+	Registers    Known[int]          // of 32 bits, of a multiprocessor, of which a launch can be told how many a thread may have (maxnreg)
 	Dependent    Known[bool]         // a kernel may begin while the one before runs, and wait for it (griddepcontrol)
 }

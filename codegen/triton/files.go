@@ -34,6 +34,7 @@ type Kernel struct {
 	Grid      string    `json:"grid"` // how many instances; where it is 0 the kernel is not launched
 	Warps     int       `json:"warps"`
 	Stages    int       `json:"stages"`
+	Registers int       `json:"registers,omitempty"` // of a thread at most (maxnreg)
 	Dependent bool      `json:"dependent,omitempty"` // to be launched before the launch in front has ended, for which it waits
 	Bytes     string    `json:"bytes,omitempty"`     // that a launch must move at least
 	Flops     string    `json:"flops,omitempty"`
@@ -126,8 +127,8 @@ func describeKernel(p *tile.Program) Kernel {
 	k := Kernel{
 		Name: p.Name, File: p.Name + ".py", Of: firstLine(p.Doc), Params: []Param{}, Constants: Constants{},
 		Grid: p.Grid, Warps: p.Launch.Warps, Stages: p.Launch.Stages,
-		Dependent: p.Launch.Dependents != tile.NoDependents,
-		Bytes:     p.Bytes, Flops: p.Flops, Source: p.Source,
+		Registers: p.Launch.Registers, Dependent: p.Launch.Dependents != tile.NoDependents,
+		Bytes: p.Bytes, Flops: p.Flops, Source: p.Source,
 	}
 	for _, q := range p.Params {
 		kind, access := "scalar", tile.Access("")

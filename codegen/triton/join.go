@@ -149,7 +149,7 @@ func (g *gen) early(anchors []*ir.Instr, width int, passOver bool, id *tile.Valu
 		}
 	}
 	if passOver && g.choosesHere(anchors) {
-		g.eachOwn(anchors[0], token, slots, compute)
+		g.eachOwn(anchors[0], token, slots, width, compute)
 		return
 	}
 	g.prologue(anchors, token)

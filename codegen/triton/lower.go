@@ -175,12 +175,26 @@ func (g *gen) program(sections []*section) {
 		counts = append(counts, "("+g.extent(s.countSize)+")")
 		p.Launch.Warps = max(p.Launch.Warps, s.warps)
 		p.Launch.Stages = max(p.Launch.Stages, s.stages)
+		if s.capped {
+			p.Launch.Registers = g.registers()
+		}
 	}
 	p.Doc = strings.Join(docs, "\n")
 	p.Grid = strings.Join(counts, " + ")
 	pid := g.b.ProgramID().Named("pid")
 	g.share(sections, pid)
 	g.kernel.Programs = append(g.kernel.Programs, p)
+}
+
+// cappedWarps is how many warps a multiprocessor is meant to have at once of programs whose registers are capped.
+const cappedWarps = 16
+
+// registers is how many a thread has then, 0 where a launch cannot say so. To a compiler that is told it is also how many it may use:
+// left alone, NVIDIA's took 76 for FP4 weights instead of 94 of 128, put every load off to where it is used, and 5.5 µs became 8.6.
+func (g *gen) registers() int {
+	all, _ := g.target.Launch.Registers.Get()
+	width, _ := g.target.Warps.Width.Get()
+	return all / (cappedWarps * max(width, 1))
 }
 
 // share gives each section its instances: the first so many to the first, the next to the second.

@@ -20,7 +20,7 @@ func (g *gen) choosesHere(anchors []*ir.Instr) bool {
 
 // eachOwn runs f for the rows of a token whose experts the rank has: the best of its own first, until as many of
 // all come before it as there are slots. So the first weights are on their way after one comparison with all scores.
-func (g *gen) eachOwn(in *ir.Instr, token *tile.Value, slots int, f func(row *tile.Value)) {
+func (g *gen) eachOwn(in *ir.Instr, token *tile.Value, slots, width int, f func(row *tile.Value)) {
 	b := g.b
 	choice := in.Args[1].Def
 	own, first := g.fixed(in.Args[2].Type.Dims[0].Size, "the experts"), g.first(in.LocalIndices()[1])
@@ -35,14 +35,75 @@ func (g *gen) eachOwn(in *ir.Instr, token *tile.Value, slots int, f func(row *ti
 		}), 0).Named("slot")
 		return append([]*tile.Value{b.LtI(slot, slots).Named("going"), id, slot}, left...)
 	}
-	b.LoopWhile("turn", b.Int(0), b.Int(min(slots, own)), 1, best(mine), g.inScope(func(_ *tile.Value, c []*tile.Value) []*tile.Value {
-		id, slot, left := c[1], c[2], c[3:]
+	compute := func(id, slot *tile.Value) {
 		row := g.slotRow(token, slots, slot)
 		memo(g, [3]any{in.Args[1], "expert", row}, func() *tile.Value { return id })
 		g.assumeHere(id)
 		f(row)
+	}
+	if p := g.ownProduct(in, token, width); g.ranksOwn(p) {
+		found := best(mine)
+		g.when(found[0], func() {
+			g.eighthsBefore(p)
+			g.eachRanked(found[1], found[2], slots, ours, g.ranks(everyone, all, ours, mine, first, slots), compute)
+		}, nil)
+		return
+	}
+	b.LoopWhile("turn", b.Int(0), b.Int(min(slots, own)), 1, best(mine), g.inScope(func(_ *tile.Value, c []*tile.Value) []*tile.Value {
+		id, slot, left := c[1], c[2], c[3:]
+		compute(id, slot)
 		return best(g.without(left, ours, id))
 	}))
+}
+
+// ownProduct is the product of an expert that an instance computes, as far as it is the same for all of them.
+func (g *gen) ownProduct(in *ir.Instr, token *tile.Value, width int) product {
+	p := g.slotProduct(in, &region{height: tile.D(1), width: tile.D(width)})
+	p.xRows = token
+	return p
+}
+
+// rankedExperts is how many experts a rank may have for each of them to be compared with all.
+const rankedExperts = 64
+
+// ranksOwn reports whether the places of all experts of the rank are found at once, and the activations taken apart, before any
+// weights are asked for. The loop over them is then free of what goes through shared memory or from lane to lane: such steps
+// wait for all loads that are under way, since they share the few counters by which a warp waits.
+func (g *gen) ranksOwn(p product) bool {
+	return g.gemvDepth(p) == p.k && g.byWords(p, p.k) && g.fixed(p.w.Type.Dims[0].Size, "the experts") <= rankedExperts
+}
+
+// ranks are how many of all experts come before each of the rank's own, in a vector for each stretch.
+func (g *gen) ranks(everyone []stretch, all []*tile.Value, ours []stretch, mine []*tile.Value, first *tile.Value, slots int) []*tile.Value {
+	b := g.b
+	out := make([]*tile.Value, len(ours))
+	for n, o := range ours {
+		theirs := b.Col(b.Add(o.lane, first))
+		rank := b.Sum(joined(everyone, b.Add, func(k int, c stretch) *tile.Value {
+			return g.one(g.before(b.Row(all[k]), b.Row(c.lane), b.Col(mine[n]), theirs))
+		}), 1)
+		if o.live != nil {
+			rank = b.Where(o.live, rank, b.Int(slots))
+		}
+		out[n] = rank.Named("rank")
+	}
+	return out
+}
+
+// eachRanked runs f for the experts of the rank whose ranks are among the slots, from one on that is known to be the first.
+func (g *gen) eachRanked(id, slot *tile.Value, slots int, ours []stretch, ranks []*tile.Value, f func(id, slot *tile.Value)) {
+	b := g.b
+	count := b.Sum(joined(ours, b.Add, func(k int, _ stretch) *tile.Value { return g.one(b.LtI(ranks[k], slots)) }), 0)
+	g.loop("turn", b.Int(0), count, 1, []*tile.Value{id, slot}, func(_ *tile.Value, c []*tile.Value) []*tile.Value {
+		next := b.Reduce(tile.Min, joined(ours, b.Minimum, func(k int, _ stretch) *tile.Value {
+			return b.Where(b.Gt(ranks[k], c[1]), ranks[k], b.Int(slots))
+		}), 0).Named("slot")
+		expert := b.Sum(joined(ours, b.Add, func(k int, s stretch) *tile.Value {
+			return b.Where(b.Eq(ranks[k], next), s.lane, b.Int(0))
+		}), 0).Named("expert")
+		f(c[0], c[1])
+		return []*tile.Value{expert, next}
+	})
 }
 
 // ownSection covers what chosen experts yield, before it is weighed, in the launch that chooses them: an instance computes a
@@ -68,7 +129,7 @@ func (g *gen) ownSection(s sink, anchors []*ir.Instr) *section {
 			}
 			g.zeroOthers(s, anchors[0], token, slots, k)
 		}, func() {
-			g.eachOwn(anchors[0], token, slots, func(row *tile.Value) {
+			g.eachOwn(anchors[0], token, slots, width, func(row *tile.Value) {
 				s.write(g.productBlock(s, row, nil, 1, block, width))
 			})
 		})

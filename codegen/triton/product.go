@@ -166,16 +166,16 @@ func (g *gen) multiplyAdd(all []product) []*tile.Value {
 		}
 		return x
 	}
-	width := tile.D(depth)
+	width, sums := tile.D(depth), tile.D(depth)
 	if g.byWords(p, depth) {
-		width = tile.D(depth / wordCodes)
+		width, sums = tile.D(depth/wordCodes), tile.D(depth/p.w.Type.Elem.Cols)
 	}
 	for n, q := range all {
 		if first[n] = q.base; r.first != nil {
 			first[n] = b.Add(q.base, r.first)
 		}
 		rows[n] = b.Col(b.Add(first[n], b.Range(r.width)))
-		if start[n] = b.Zeros(r.width, width); atOnce {
+		if start[n] = b.Zeros(r.width, sums); atOnce {
 			start[n] = b.Zeros(r.width)
 		}
 		start[n].Named("acc")
@@ -184,12 +184,11 @@ func (g *gen) multiplyAdd(all []product) []*tile.Value {
 		out := make([]*tile.Value, len(all))
 		if g.byWords(p, depth) {
 			x := g.eighths(p, i, width)
-			var words []weightWords
+			words := make([]weightWords, len(all)) // all of them are under way before the first are taken apart
 			for n, q := range all {
-				for len(words) <= n || g.wordsTogether(p) && len(words) < len(all) {
-					next := len(words)
-					words = append(words, g.weightWords(all[next], i, width, rows[next], live))
-				}
+				words[n] = g.weightWords(q, i, width, rows[n], live)
+			}
+			for n, q := range all {
 				out[n] = b.Add(c[n], summed(g.weighedWords(q, x, words[n])))
 			}
 			return out
@@ -202,14 +201,14 @@ func (g *gen) multiplyAdd(all []product) []*tile.Value {
 		}
 		return out
 	})
-	sums := make([]*tile.Value, len(all))
-	for n := range sums {
-		if sums[n] = acc[n]; !atOnce {
-			sums[n] = b.Sum(acc[n], 1)
+	out := make([]*tile.Value, len(all))
+	for n := range out {
+		if out[n] = acc[n]; !atOnce {
+			out[n] = b.Sum(acc[n], 1)
 		}
-		sums[n] = b.Row(sums[n])
+		out[n] = b.Row(out[n])
 	}
-	return sums
+	return out
 }
 
 // rowsAtOnce is how many weight rows an instance multiplies with one row of activations: as many as fit, but few enough

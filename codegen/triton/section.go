@@ -17,6 +17,7 @@ type section struct {
 	countSize ir.Size // instances
 	warps     int
 	stages    int
+	capped    bool // how many registers a thread has is not left to the compiler
 	emit      func(id *tile.Value)
 }
 
@@ -243,6 +244,7 @@ func (g *gen) section(anchors []*ir.Instr, sinks []sink) []*section {
 	if g.fn.Mode == ir.Decode && !g.several(sinks[0].value) {
 		for _, s := range out {
 			s.warps *= g.twice(anchors[0])
+			s.capped = g.widens(anchors[0])
 		}
 	}
 	return out

@@ -85,6 +85,9 @@ func torchFunction(p *tile.Program) string {
 		newKeyword("num_warps", newAtom(fmt.Sprint(p.Launch.Warps))),
 		newKeyword("num_stages", newAtom(fmt.Sprint(p.Launch.Stages))),
 	}
+	if n := p.Launch.Registers; n != 0 {
+		options = append(options, newKeyword("maxnreg", newAtom(fmt.Sprint(n))))
+	}
 	if p.Launch.Dependents != tile.NoDependents {
 		options = append(options, newKeyword("launch_pdl", newAtom("True")))
 	}

@@ -11,7 +11,7 @@ import (
 // Products with FP4 weights read eight codes in a 32-bit word. A code becomes a float32 by shifts and masks: its sign to
 // the sign, exponent and mantissa to the place where they stand for the value times 2^-126, of which ½ lies below the
 // normal numbers. Codes four apart go through them together, as the two halves of a word, and are parted at the end. The
-// factor goes into the activations and the scales, so a weight costs four operations, of which one is the product.
+// factor goes into the activations and the scales, so a weight costs four operations at most, of which one is the product.
 // Machines that flush such numbers to zero, or may, take the slower way.
 //
 // That way reads bytes. Where pointers to them do not arrive it reads words as well, and what it makes of a code is never
@@ -43,15 +43,19 @@ func (g *gen) byWords(p product, depth int) bool {
 }
 
 // twice is 2 for a product whose instances take twice the weight rows, with twice the warps, and 1 for others. Where FP4 codes
-// are widened, and a row is so long that an instance has the fewest weight rows, widening a row of quantised activations costs
-// it about as much as a weight row.
+// are widened, and a row is so long that an instance has the fewest weight rows, widening a row of activations costs it about as much
+// as a weight row.
 func (g *gen) twice(in *ir.Instr) int {
-	in = productBehind(in)
-	w := in.Args[len(in.Args)-1]
-	if w.Type.Elem.DType == ir.FP4 && in.Args[0].Type.Elem.IsQuantised() && g.subnormals() && g.columns(in.Args[0])*g.plan.gemvWidth >= g.plan.gemvElements {
+	if in = productBehind(in); g.widens(in) && g.columns(in.Args[0])*g.plan.gemvWidth >= g.plan.gemvElements {
 		return 2
 	}
 	return 1
+}
+
+// widens reports whether a product's FP4 codes become float32 by shifts and masks.
+func (g *gen) widens(in *ir.Instr) bool {
+	in = productBehind(in)
+	return in.Args[len(in.Args)-1].Type.Elem.DType == ir.FP4 && g.subnormals()
 }
 
 // weightWords are weights by words: their region, counted in words, the words, and their scales, nil where bytes do not arrive.
@@ -76,11 +80,8 @@ func (g *gen) weightWords(p product, i *tile.Value, words tile.Dim, rows, live *
 	return w
 }
 
-// wordsTogether reports whether the words of all products are read before those of the first are taken apart. Activations in
-// bf16 take the room that this needs.
-func (g *gen) wordsTogether(p product) bool { return p.x.Type.Elem.IsQuantised() }
-
-// weighedWords multiplies elements of x, by eighths, with a block of weight rows.
+// weighedWords multiplies elements of x, by eighths, with a block of weight rows: a sum for each scale block, whose words lie in one
+// lane.
 func (g *gen) weighedWords(p product, x [wordCodes]*tile.Value, w weightWords) *tile.Value {
 	b, e := g.b, p.w.Type.Elem
 	n := p.k / wordCodes
@@ -91,18 +92,28 @@ func (g *gen) weighedWords(p product, x [wordCodes]*tile.Value, w weightWords) *
 		sum = g.plus(sum, b.Mul(low, x[j]))
 		sum = b.Add(sum, b.Mul(high, x[j+wordCodes/2]))
 	}
-	return g.perBlock(sum, wb, e.Cols/wordCodes, n, func(blocks *region) *tile.Value {
-		return b.MulF(g.scale(p.w, blocks), wordScale)
-	})
+	block := e.Cols / wordCodes
+	sum = b.Sum(b.Reshape(sum, wb.height, tile.D(wb.width.Size/block), tile.D(block)), 2)
+	return b.Mul(sum, b.MulF(g.scale(p.w, g.blocks(wb, block, n)), wordScale))
 }
 
 // wordCodePair is codes j and j+4 of each word, times 2^-126: both are shifted and masked at once, each to the top of a
-// half of the word, as if it were bf16.
+// half of the word, as if it were bf16. Where products of integers are cheap, one moves a code to two places: that of its sign, and
+// that of its magnitude.
 func (g *gen) wordCodePair(word *tile.Value, j int) (low, high *tile.Value) {
-	const sign, magnitude = -1<<31 | 1<<15, 7<<22 | 7<<6
+	const sign, magnitude, code = -1<<31 | 1<<15, 7<<22 | 7<<6, 15<<16 | 15
 	b := g.b
-	signs := b.AndI(g.shifted(word, 12-4*j), sign)
-	pair := b.Or(signs, b.AndI(g.shifted(word, 6-4*j), magnitude)).Named("pair")
+	var pair *tile.Value
+	if use, ok := g.target.Ops.Multiply.Get(); ok && use == targets.Works {
+		if j > 1 {
+			word = memo(g, [2]any{word, "upper codes"}, func() *tile.Value { return b.Shr(word, 8) })
+		}
+		by := 4 * (j % 2)
+		pair = b.AndI(b.MulI(b.AndI(word, code<<by), 1<<(12-by)|1<<(6-by)), sign|magnitude)
+	} else {
+		pair = b.Or(b.AndI(g.shifted(word, 12-4*j), sign), b.AndI(g.shifted(word, 6-4*j), magnitude))
+	}
+	pair.Named("pair")
 	return b.Bitcast(b.Shl(pair, 16), tile.F32), b.Bitcast(b.AndI(pair, -1<<16), tile.F32)
 }
 
@@ -119,7 +130,25 @@ func (g *gen) shifted(x *tile.Value, by int) *tile.Value {
 
 // eighths are elements j, j+8, … of a block of a row of x in memory, times the share of the factor, for each j. Quantised
 // ones are read by words of four codes: a code as the top of a float32's bits is its value times 2^-120.
-func (g *gen) eighths(p product, i *tile.Value, words tile.Dim) (out [wordCodes]*tile.Value) {
+func (g *gen) eighths(p product, i *tile.Value, words tile.Dim) [wordCodes]*tile.Value {
+	if key := (eighthsKey{p.x, p.xRows}); g.known(key) {
+		return memo(g, key, func() [wordCodes]*tile.Value { panic("known") })
+	}
+	return g.newEighths(p, i, words)
+}
+
+// eighthsKey is what elements of all of a row are known by once eighthsBefore has made them.
+type eighthsKey struct {
+	x   *ir.Value
+	row *tile.Value
+}
+
+// eighthsBefore makes them ahead of products of one round that need them.
+func (g *gen) eighthsBefore(p product) {
+	memo(g, eighthsKey{p.x, p.xRows}, func() [wordCodes]*tile.Value { return g.newEighths(p, g.b.Int(0), tile.D(p.k/wordCodes)) })
+}
+
+func (g *gen) newEighths(p product, i *tile.Value, words tile.Dim) (out [wordCodes]*tile.Value) {
 	b, x := g.b, p.x
 	k, e := g.columns(x), x.Type.Elem
 	at := g.block(p.xRows, nil, 1, b.DivI(i, wordCodes), words, k/wordCodes)

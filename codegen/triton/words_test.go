@@ -1,16 +1,18 @@
 package triton
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"flagc/ir/tile"
 	"flagc/targets"
 )
 
-// TestFP4IsReadByWords holds that no program of decoding reads FP4 codes by bytes, which takes three times as long, and that
-// activations get a program in front only where they are computed: those of the chosen experts' w2, which weighs them.
+// TestFP4IsReadByWords holds that no program of decoding reads FP4 codes by bytes, which takes three times as long, that those which read
+// them by words, and no others, are told how many registers they have, and that activations get a program in front only where they are computed: those of the chosen experts' w2, which weighs them.
 func TestFP4IsReadByWords(t *testing.T) {
 	target, ok := targets.Find("h200")
 	require.True(t, ok)
@@ -19,6 +21,9 @@ func TestFP4IsReadByWords(t *testing.T) {
 		require.NoError(t, err)
 		var second []string
 		for _, p := range b.Programs() {
+			words := slices.ContainsFunc(p.Params, func(q *tile.Param) bool { return strings.Contains(q.Doc, "eight codes in a word") })
+			capped := map[bool]int{true: 128}[words && strings.Contains(p.Name, "decode")]
+			require.Equal(t, capped, p.Launch.Registers, p.Name)
 			if !strings.Contains(p.Name, "experts") || !strings.Contains(p.Name, "decode") {
 				continue
 			}

@@ -104,6 +104,7 @@ type compileJSON struct {
 	Constants map[string]int `json:"constants"`
 	Warps     int            `json:"warps"`
 	Stages    int            `json:"stages"`
+	Registers int            `json:"registers,omitempty"`
 	Dependent bool           `json:"dependent"`
 	Device    *deviceJSON    `json:"device,omitempty"`
 }
@@ -159,7 +160,7 @@ func (k *Kernel) request() compileJSON {
 	if constants == nil {
 		constants = map[string]int{}
 	}
-	return compileJSON{Name: k.Name, Params: k.Params, Constants: constants, Warps: k.Warps, Stages: k.Stages, Dependent: k.Dependent}
+	return compileJSON{Name: k.Name, Params: k.Params, Constants: constants, Warps: k.Warps, Stages: k.Stages, Registers: k.Registers, Dependent: k.Dependent}
 }
 
 // cached answers a request about a kernel from the store, or from the pool and keeps the answer. size tells, once

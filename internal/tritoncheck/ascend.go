@@ -104,7 +104,7 @@ func (l *Lowerer) Close() { l.pool.close() }
 // Lower lowers one kernel of m. An error is one of this machine; a kernel that is refused is a result without OK.
 func (l *Lowerer) Lower(ctx context.Context, m *Manifest, k *Kernel) (*Lowered, error) {
 	request := k.request()
-	request.Warps, request.Stages, request.Dependent = 0, 0, false // without effect there
+	request.Warps, request.Stages, request.Registers, request.Dependent = 0, 0, 0, false // without effect there
 	r := &Lowered{}
 	text, err := cached(ctx, l.pool, l.store, m, k, request, r, func() int { return r.Bytes })
 	if err := crashIsAnswer(err, &r.OK, &r.Error); err != nil {

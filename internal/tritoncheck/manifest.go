@@ -26,6 +26,7 @@ type Kernel struct {
 	Grid      string         `json:"grid"` // see EvalGrid
 	Warps     int            `json:"warps"`
 	Stages    int            `json:"stages"`
+	Registers int            `json:"registers"`
 	Dependent bool           `json:"dependent"`
 	Bytes     string         `json:"bytes"`
 	Flops     string         `json:"flops"`

@@ -27,6 +27,30 @@ var routingFaults = []fault{
 	{planted: "the search for the rank's experts ends after one", kernel: "experts_w1_w3.decode", plant: func(e *edit) {
 		e.operand(e.loop("turn"), 1, func(p *patch, x *tile.Value) *tile.Value { return p.int(1) })
 	}},
+	{planted: "the loop over ranked experts ends before the last", kernel: "experts_w1_w3.decode", policy: targets.PolicyW4A8, target: "h200", plant: func(e *edit) {
+		e.operand(e.loop("turn"), 1, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Sub, x, p.int(1)) })
+	}},
+	{planted: "the first of the ranked experts is computed in every turn", kernel: "experts_w1_w3.decode", policy: targets.PolicyW4A8, target: "h200", plant: func(e *edit) {
+		turn := e.loop("turn").Body
+		turn.Yield[0] = turn.Args[1] // behind the counter
+	}},
+	{planted: "every ranked expert has the slot of the first", kernel: "experts_w1_w3.decode", policy: targets.PolicyW4A8, target: "h200", plant: func(e *edit) {
+		turn := e.loop("turn").Body
+		turn.Yield[1] = turn.Args[2]
+	}},
+	{planted: "of equal experts the later ones are ranked before a rank's own", kernel: "experts_w1_w3.decode", variation: Duplicates, policy: targets.PolicyW4A8, target: "h200", plant: func(e *edit) {
+		for _, equal := range e.all(func(op *tile.Op) bool {
+			return op.Code == tile.And && len(op.Results[0].Shape) == 2 && op.Args[0].Def != nil && op.Args[0].Def.Code == tile.Eq && op.Args[1].Def != nil && op.Args[1].Def.Code == tile.Lt
+		}) {
+			equal.Args[1].Def.Code = tile.Gt
+		}
+	}},
+	{planted: "codes that are parted by a product reach into their neighbours", kernel: "experts_w1_w3.decode", policy: targets.PolicyW4A8, target: "h200", plant: func(e *edit) {
+		parted := e.all(func(op *tile.Op) bool {
+			return op.Code == tile.Mul && op.Args[1].Def != nil && op.Args[1].Def.Code == tile.ConstInt && op.Args[1].Def.Int == 1<<12|1<<6
+		})
+		e.replace(parted[0].Args[0], parted[0].Args[0].Def.Args[0])
+	}},
 	{planted: "a group reads its list from the second place on", kernel: "experts_w1_w3.decode", policy: targets.PolicyBF16, target: "a100", plant: func(e *edit) {
 		e.operand(e.load("ffn_chosen_lists"), 0, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Add, x, p.int(1)) })
 	}},

@@ -1,17 +1,51 @@
 package verify
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"flagc/internal/tritoncheck"
+	"flagc/ir"
 	"flagc/ir/ops"
 	"flagc/ir/roles"
 	"flagc/ir/tile"
 	"flagc/passes"
 	"flagc/targets"
 )
+
+// TestPartedCodes checks products by experts kept in FP4 both ways that codes are parted: by a multiplication, and by shifts where it
+// is not known that multiplications are cheap.
+func TestPartedCodes(t *testing.T) {
+	cheap, _ := targets.Find("h200")
+	shifts := cheap
+	shifts.Ops.Multiply = targets.Known[targets.Use]{}
+	for name, target := range map[string]targets.Target{"multiplied": cheap, "shifted": shifts} {
+		t.Run(name, func(t *testing.T) {
+			m := builtin(t, "deepseek-v4-nano")
+			_, err := passes.Run(m, passes.Options{Target: target, TP: 2, Precision: targets.PolicyW4A16}, "")
+			require.NoError(t, err)
+			for _, f := range m.Kernels {
+				if f.Mode != ir.Decode || !roles.Uses(f, ops.ExpertLinear) {
+					continue
+				}
+				t.Run(f.FullName(), func(t *testing.T) {
+					t.Parallel()
+					s := subject(t, m, f, target, StandardCases(m, f))
+					parted := false
+					for _, p := range s.Kernel.Programs {
+						text := p.String()
+						parted = parted || strings.Contains(text, "int 4160")
+					}
+					require.Equal(t, name == "multiplied", parted)
+					cell := s.CheckTiles(t.Context())
+					require.Equal(t, tritoncheck.Passed, cell.State, cell.Why)
+				})
+			}
+		})
+	}
+}
 
 // TestCodesAndScalesByWords checks products by experts kept in FP4 where no pointers to bytes arrive: for a machine that
 // wants long vectors, and for one that multiplies blocks of rows by dots, whether or not it has numbers below the normal ones.

@@ -70,6 +70,10 @@ func (p *parser) header() {
 	p.expect("stages")
 	p.expect("=")
 	q.Launch.Stages = p.small("the number of stages")
+	if p.accept("registers") {
+		p.expect("=")
+		q.Launch.Registers = p.small("the number of registers")
+	}
 	if p.accept("dependents") {
 		p.expect("=")
 		q.Launch.Dependents = Dependents(p.ident("late or early"))

@@ -19,6 +19,9 @@ func (p *Program) String() string {
 	w.columns(p.declarations())
 	w.fact("grid", p.Grid)
 	fmt.Fprintf(w, "launch warps=%d stages=%d", p.Launch.Warps, p.Launch.Stages)
+	if n := p.Launch.Registers; n != 0 {
+		fmt.Fprintf(w, " registers=%d", n)
+	}
 	if d := p.Launch.Dependents; d != NoDependents {
 		fmt.Fprintf(w, " dependents=%s", d)
 	}

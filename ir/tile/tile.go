@@ -87,6 +87,7 @@ type Program struct {
 type Launch struct {
 	Warps      int
 	Stages     int
+	Registers  int // that a thread may have at most, 0 for as many as the compiler likes
 	Dependents Dependents
 }
 

@@ -12,6 +12,9 @@ import (
 const (
 	maxElements = 1 << 20
 	maxWarps    = 64
+
+	leastRegisters = 16
+	mostRegisters  = 255 // of a thread of an NVIDIA GPU
 )
 
 // Verify checks that a program is well formed and returns all that is not, each by the text of the op and with the
@@ -132,6 +135,9 @@ func (v *verifier) program() {
 	}
 	if w := p.Launch.Warps; w < 1 || w > maxWarps || w&(w-1) != 0 {
 		v.report(nil, "form1", "%d warps: expected a power of two up to %d", w, maxWarps)
+	}
+	if n := p.Launch.Registers; n != 0 && (n < leastRegisters || n > mostRegisters) {
+		v.report(nil, "form1", "%d registers: expected %d to %d, or none", n, leastRegisters, mostRegisters)
 	}
 	switch d := p.Launch.Dependents; d {
 	case NoDependents, LateDependents, EarlyDependents:

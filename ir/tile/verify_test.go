@@ -205,6 +205,21 @@ func TestVerifyReportsAll(t *testing.T) {
 	require.Len(t, diag.All(Verify(p)), 3)
 }
 
+// TestRegistersOfALaunch holds that how many registers a thread may have stays through text, within what there are.
+func TestRegistersOfALaunch(t *testing.T) {
+	with := func(registers string) *Program {
+		p, err := Parse(strings.Replace(small, "stages=2", "stages=2 registers="+registers, 1), "small.tile")
+		require.NoError(t, err)
+		return p
+	}
+	p := with("128")
+	require.NoError(t, Verify(p))
+	require.Equal(t, Launch{Warps: 4, Stages: 2, Registers: 128}, p.Launch)
+	require.Contains(t, p.String(), "launch warps=4 stages=2 registers=128\n")
+	require.ErrorContains(t, Verify(with("256")), "256 registers: expected 16 to 255, or none")
+	require.ErrorContains(t, Verify(with("8")), "8 registers")
+}
+
 func TestParseSaysWhereAndWhat(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
 		{"kernel small", "kernle small", `small.tile:4:1: expected "kernel", found "kernle"`},

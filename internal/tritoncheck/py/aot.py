@@ -77,6 +77,8 @@ def compile_one(request):
     arch = int(device["arch"]) if device["backend"] == "cuda" else device["arch"]
     target = GPUTarget(device["backend"], arch, device["warp_size"])
     options = {"num_warps": request["warps"], "num_stages": request["stages"]}
+    if request.get("registers"):
+        options["maxnreg"] = request["registers"]
     if request["dependent"]:
         options["launch_pdl"] = True
     log = io.StringIO()

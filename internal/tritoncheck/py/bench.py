@@ -146,6 +146,8 @@ def measure(torch, triton, case):
         sets.append(arguments)
 
     options = {"num_warps": case.kernel["warps"], "num_stages": case.kernel["stages"]}
+    if case.kernel.get("registers"):
+        options["maxnreg"] = case.kernel["registers"]
     if case.kernel.get("dependent"):
         options["launch_pdl"] = True
 
