@@ -23,18 +23,19 @@ type kernelInfo struct {
 // programInfo is one program of a kernel. Bytes and Flops are of one launch, over the size symbols; At is the largest
 // launch that memory is planned for.
 type programInfo struct {
-	Name     string        `json:"name"`
-	File     string        `json:"file"`
-	Grid     string        `json:"grid"`
-	Warps    int           `json:"warps"`
-	Stages   int           `json:"stages"`
-	Bytes    string        `json:"bytes"`
-	Flops    string        `json:"flops"`
-	At       launchSize    `json:"at"`
-	OnChip   targets.Bytes `json:"on_chip"` // estimated bytes of tiles in shared memory or the like
-	Legality string        `json:"legality"`
-	Warnings []string      `json:"warnings,omitempty"` // right, but slow or not proved on the target
-	Checks   []checkResult `json:"checks,omitempty"`
+	Name      string        `json:"name"`
+	File      string        `json:"file"`
+	Grid      string        `json:"grid"`
+	Warps     int           `json:"warps"`
+	Stages    int           `json:"stages"`
+	Registers int           `json:"registers,omitempty"` // of a thread at most, where the launch says so
+	Bytes     string        `json:"bytes"`
+	Flops     string        `json:"flops"`
+	At        launchSize    `json:"at"`
+	OnChip    targets.Bytes `json:"on_chip"` // estimated bytes of tiles in shared memory or the like
+	Legality  string        `json:"legality"`
+	Warnings  []string      `json:"warnings,omitempty"` // right, but slow or not proved on the target
+	Checks    []checkResult `json:"checks,omitempty"`
 }
 
 // launchSize is a launch in numbers.
@@ -116,7 +117,7 @@ func describePrograms(m *ir.Module, b *triton.Build, f *ir.Func) []programInfo {
 	var out []programInfo
 	for _, p := range k.Programs {
 		q := programInfo{Name: p.Name, File: "kernels/" + p.Name + ".py", Grid: p.Grid, Warps: p.Launch.Warps, Stages: p.Launch.Stages,
-			Bytes: p.Bytes, Flops: p.Flops, At: largest(m, k, p), OnChip: triton.OnChip(p, b.Target), Legality: legal}
+			Registers: p.Launch.Registers, Bytes: p.Bytes, Flops: p.Flops, At: largest(m, k, p), OnChip: triton.OnChip(p, b.Target), Legality: legal}
 		if broken := about(b.Broken, p.Name); broken != nil {
 			q.Legality = "breaks " + strings.Join(broken, "; ")
 		}

@@ -52,7 +52,7 @@ func (g *gen) twice(in *ir.Instr) int {
 	return 1
 }
 
-// widens reports whether a product's FP4 codes become float32 by shifts and masks.
+// widens reports whether a product's FP4 codes become float32 by their bits, without a table.
 func (g *gen) widens(in *ir.Instr) bool {
 	in = productBehind(in)
 	return in.Args[len(in.Args)-1].Type.Elem.DType == ir.FP4 && g.subnormals()
@@ -98,8 +98,8 @@ func (g *gen) weighedWords(p product, x [wordCodes]*tile.Value, w weightWords) *
 }
 
 // wordCodePair is codes j and j+4 of each word, times 2^-126: both are shifted and masked at once, each to the top of a
-// half of the word, as if it were bf16. Where products of integers are cheap, one moves a code to two places: that of its sign, and
-// that of its magnitude.
+// half of the word, as if it were bf16. Where products of integers are cheap, one moves codes to two places, that of the sign and that
+// of the magnitude: a sum of shifted codes of which no bits meet.
 func (g *gen) wordCodePair(word *tile.Value, j int) (low, high *tile.Value) {
 	const sign, magnitude, code = -1<<31 | 1<<15, 7<<22 | 7<<6, 15<<16 | 15
 	b := g.b
@@ -109,7 +109,8 @@ func (g *gen) wordCodePair(word *tile.Value, j int) (low, high *tile.Value) {
 			word = memo(g, [2]any{word, "upper codes"}, func() *tile.Value { return b.Shr(word, 8) })
 		}
 		by := 4 * (j % 2)
-		pair = b.AndI(b.MulI(b.AndI(word, code<<by), 1<<(12-by)|1<<(6-by)), sign|magnitude)
+		codes := b.AndI(word, code<<by).Named("codes")
+		pair = b.AndI(b.Add(b.Shl(codes, 12-by), b.Shl(codes, 6-by)), sign|magnitude) // LLVM makes one product of the sum
 	} else {
 		pair = b.Or(b.AndI(g.shifted(word, 12-4*j), sign), b.AndI(g.shifted(word, 6-4*j), magnitude))
 	}
@@ -132,7 +133,7 @@ func (g *gen) shifted(x *tile.Value, by int) *tile.Value {
 // ones are read by words of four codes: a code as the top of a float32's bits is its value times 2^-120.
 func (g *gen) eighths(p product, i *tile.Value, words tile.Dim) [wordCodes]*tile.Value {
 	if key := (eighthsKey{p.x, p.xRows}); g.known(key) {
-		return memo(g, key, func() [wordCodes]*tile.Value { panic("known") })
+		return memo(g, key, func() (none [wordCodes]*tile.Value) { return none })
 	}
 	return g.newEighths(p, i, words)
 }

@@ -11,8 +11,9 @@ import (
 	"flagc/targets"
 )
 
-// TestFP4IsReadByWords holds that no program of decoding reads FP4 codes by bytes, which takes three times as long, that those which read
-// them by words, and no others, are told how many registers they have, and that activations get a program in front only where they are computed: those of the chosen experts' w2, which weighs them.
+// TestFP4IsReadByWords holds that no program of decoding reads FP4 codes by bytes, which takes three times as long, that those which
+// read them by words, and no others, are told how many registers they have, and that activations get a program in front only where
+// they are computed: those of the chosen experts' w2, which weighs them.
 func TestFP4IsReadByWords(t *testing.T) {
 	target, ok := targets.Find("h200")
 	require.True(t, ok)

@@ -45,11 +45,11 @@ var routingFaults = []fault{
 			equal.Args[1].Def.Code = tile.Gt
 		}
 	}},
-	{planted: "codes that are parted by a product reach into their neighbours", kernel: "experts_w1_w3.decode", policy: targets.PolicyW4A8, target: "h200", plant: func(e *edit) {
-		parted := e.all(func(op *tile.Op) bool {
-			return op.Code == tile.Mul && op.Args[1].Def != nil && op.Args[1].Def.Code == tile.ConstInt && op.Args[1].Def.Int == 1<<12|1<<6
+	{planted: "codes that are moved to two places at once bring their neighbours", kernel: "experts_w1_w3.decode", policy: targets.PolicyW4A8, target: "h200", plant: func(e *edit) {
+		codes := e.find("mask of codes four apart", func(op *tile.Op) bool {
+			return op.Code == tile.And && op.Args[1].Def != nil && op.Args[1].Def.Code == tile.ConstInt && op.Args[1].Def.Int == 15<<16|15
 		})
-		e.replace(parted[0].Args[0], parted[0].Args[0].Def.Args[0])
+		e.replace(codes.Results[0], codes.Args[0])
 	}},
 	{planted: "a group reads its list from the second place on", kernel: "experts_w1_w3.decode", policy: targets.PolicyBF16, target: "a100", plant: func(e *edit) {
 		e.operand(e.load("ffn_chosen_lists"), 0, func(p *patch, x *tile.Value) *tile.Value { return p.binary(tile.Add, x, p.int(1)) })

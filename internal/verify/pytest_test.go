@@ -24,7 +24,7 @@ func TestTorchFormulas(t *testing.T) {
 	for _, c := range []struct {
 		target string
 		policy targets.Policy
-	}{{"h100", targets.PolicyFP8}, {"ascend-910b-32g", targets.PolicyW4A16}, {"p800", targets.PolicyW4A16}} {
+	}{{"h100", targets.PolicyFP8}, {"h200", targets.PolicyW4A8}, {"ascend-910b-32g", targets.PolicyW4A16}, {"p800", targets.PolicyW4A16}} {
 		t.Run(c.target, func(t *testing.T) {
 			t.Parallel()
 			dir, launches := kernelFolder(t, c.target, c.policy)
