@@ -67,8 +67,8 @@ func (g *gen) ownProduct(in *ir.Instr, token *tile.Value, width int) product {
 const rankedExperts = 64
 
 // ranksOwn reports whether the places of all experts of the rank are found at once, and the activations taken apart, before any
-// weights are asked for. The loop over them is then free of what goes through shared memory or from lane to lane: such steps
-// wait for all loads that are under way, since they share the few counters by which a warp waits.
+// weights are asked for. The loop over them is then free of most that goes through shared memory or from lane to lane: such steps
+// are dear while loads are under way, as if they waited for them.
 func (g *gen) ranksOwn(p product) bool {
 	return g.gemvDepth(p) == p.k && g.byWords(p, p.k) && g.fixed(p.w.Type.Dims[0].Size, "the experts") <= rankedExperts
 }
