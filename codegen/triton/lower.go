@@ -190,7 +190,7 @@ func (g *gen) program(sections []*section) {
 const cappedWarps = 16
 
 // registers is how many a thread has then, 0 where a launch cannot say so. To a compiler that is told it is also how many it may use:
-// left alone, NVIDIA's took 76 for FP4 weights instead of 94 of 128, put every load off to where it is used, and 5.5 µs became 8.6.
+// left alone, one took 76 for FP4 weights instead of 94 of 128, put every load off to where it is used, and 5.5 µs became 8.6.
 func (g *gen) registers() int {
 	all, _ := g.target.Launch.Registers.Get()
 	width, _ := g.target.Warps.Width.Get()

@@ -14,7 +14,7 @@ const (
 	maxWarps    = 64
 
 	leastRegisters = 16
-	mostRegisters  = 255 // of a thread of an NVIDIA GPU
+	mostRegisters  = 255 // as many as instructions can name where launches limit them
 )
 
 // Verify checks that a program is well formed and returns all that is not, each by the text of the op and with the
