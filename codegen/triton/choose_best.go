@@ -30,6 +30,11 @@ func joined(over []stretch, join func(a, b *tile.Value) *tile.Value, f func(k in
 	for k, s := range over {
 		all = append(all, f(k, s))
 	}
+	return joinedAll(all, join)
+}
+
+// joinedAll makes one vector of all, as a tree.
+func joinedAll(all []*tile.Value, join func(a, b *tile.Value) *tile.Value) *tile.Value {
 	for len(all) > 1 {
 		var half []*tile.Value
 		for k := 0; k+1 < len(all); k += 2 {
@@ -47,7 +52,7 @@ func joined(over []stretch, join func(a, b *tile.Value) *tile.Value, f func(k in
 // NaN, it is the number none.
 func (g *gen) bestExpert(rated []*tile.Value, over []stretch, none int) (most, id *tile.Value) {
 	b := g.b
-	most = b.Max(joined(over, b.Maximum, func(k int, _ stretch) *tile.Value { return rated[k] }), 0).Named("most")
+	most = b.Max(joinedAll(rated, b.Maximum), 0).Named("most")
 	id = b.Reduce(tile.Min, joined(over, b.Minimum, func(k int, s stretch) *tile.Value {
 		return b.Where(b.Eq(rated[k], most), s.lane, b.Int(none))
 	}), 0)

@@ -230,24 +230,28 @@ func (g *gen) scoped(f func()) {
 
 // memo returns what was computed for key where it is still valid, or computes it.
 func memo[T any](g *gen, key any, make func() T) T {
-	for i := len(g.scopes) - 1; i >= 0; i-- {
-		if v, ok := g.scopes[i][key]; ok {
-			return v.(T)
-		}
+	if v, ok := recall[T](g, key); ok {
+		return v
 	}
 	v := make()
 	g.scopes[len(g.scopes)-1][key] = v
 	return v
 }
 
-// known reports whether something was computed for key where it is still valid.
-func (g *gen) known(key any) bool {
-	for _, s := range g.scopes {
-		if _, ok := s[key]; ok {
-			return true
+// recall returns what was computed for key, if it was and is still valid.
+func recall[T any](g *gen, key any) (v T, ok bool) {
+	for i := len(g.scopes) - 1; i >= 0; i-- {
+		if v, ok := g.scopes[i][key]; ok {
+			return v.(T), true
 		}
 	}
-	return false
+	return v, false
+}
+
+// known reports whether something was computed for key where it is still valid.
+func (g *gen) known(key any) bool {
+	_, ok := recall[any](g, key)
+	return ok
 }
 
 // loop is Builder.Loop with a scope. Products are loops even if there is but one round: what a loop carries has one layout,

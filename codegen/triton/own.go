@@ -36,10 +36,7 @@ func (g *gen) eachOwn(in *ir.Instr, token *tile.Value, slots, width int, f func(
 		return append([]*tile.Value{b.LtI(slot, slots).Named("going"), id, slot}, left...)
 	}
 	compute := func(id, slot *tile.Value) {
-		row := g.slotRow(token, slots, slot)
-		memo(g, [3]any{in.Args[1], "expert", row}, func() *tile.Value { return id })
-		g.assumeHere(id)
-		f(row)
+		f(g.ownRow(in, token, slots, slot, id))
 	}
 	if p := g.ownProduct(in, token, width); g.ranksOwn(p) {
 		found := best(mine)
@@ -54,6 +51,24 @@ func (g *gen) eachOwn(in *ir.Instr, token *tile.Value, slots, width int, f func(
 		compute(id, slot)
 		return best(g.without(left, ours, id))
 	}))
+}
+
+// ownRow is the row of a slot whose expert the rank has, until the end of the scope.
+func (g *gen) ownRow(in *ir.Instr, token *tile.Value, slots int, slot, id *tile.Value) *tile.Value {
+	row := g.slotRow(token, slots, slot)
+	memo(g, [3]any{in.Args[1], "expert", row}, func() *tile.Value { return id })
+	g.assumeHere(id)
+	return row
+}
+
+// nextSlot is the first of some slots that comes behind one, or how many there are in all.
+func (g *gen) nextSlot(of []*tile.Value, slot *tile.Value, slots int) *tile.Value {
+	b := g.b
+	next := make([]*tile.Value, len(of))
+	for k, s := range of {
+		next[k] = b.Where(b.Gt(s, slot), s, b.Int(slots))
+	}
+	return b.Reduce(tile.Min, joinedAll(next, b.Minimum), 0).Named("slot")
 }
 
 // ownProduct is the product of an expert that an instance computes, as far as it is the same for all of them.
@@ -95,9 +110,7 @@ func (g *gen) eachRanked(id, slot *tile.Value, slots int, ours []stretch, ranks 
 	b := g.b
 	count := b.Sum(joined(ours, b.Add, func(k int, _ stretch) *tile.Value { return g.one(b.LtI(ranks[k], slots)) }), 0)
 	g.loop("turn", b.Int(0), count, 1, []*tile.Value{id, slot}, func(_ *tile.Value, c []*tile.Value) []*tile.Value {
-		next := b.Reduce(tile.Min, joined(ours, b.Minimum, func(k int, _ stretch) *tile.Value {
-			return b.Where(b.Gt(ranks[k], c[1]), ranks[k], b.Int(slots))
-		}), 0).Named("slot")
+		next := g.nextSlot(ranks, c[1], slots)
 		expert := b.Sum(joined(ours, b.Add, func(k int, s stretch) *tile.Value {
 			return b.Where(b.Eq(ranks[k], next), s.lane, b.Int(0))
 		}), 0).Named("expert")

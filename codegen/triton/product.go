@@ -49,7 +49,8 @@ func (g *gen) multiplied(in *ir.Instr, r *region, products func([]product) []*ti
 			memo(g, key(all[i].in), func() *tile.Value { return y })
 		}
 	}
-	return memo(g, key(in), func() *tile.Value { return nil })
+	y, _ := recall[*tile.Value](g, key(in))
+	return y
 }
 
 // alike reports whether two products of a section differ in their weights alone.

@@ -39,14 +39,11 @@ func (g *gen) sumOwn(y *ir.Value, r *region, slots int) *tile.Value {
 	lane := b.Range(experts.Shape[0])
 	own := b.Where(b.And(b.LtI(lane, slots), g.has(in, experts)), lane, b.Int(slots)).Named("own")
 	next := func(slot *tile.Value) *tile.Value {
-		return b.Reduce(tile.Min, b.Where(b.Gt(own, slot), own, b.Int(slots)), 0).Named("slot")
+		return g.nextSlot([]*tile.Value{own}, slot, slots)
 	}
 	at := func(slot *tile.Value) *region {
 		id := b.Sum(b.Where(b.Eq(lane, slot), experts, b.Int(0)), 0).Named("expert")
-		row := g.slotRow(r.rows, slots, slot)
-		memo(g, [3]any{in.Args[1], "expert", row}, func() *tile.Value { return id })
-		g.assumeHere(id)
-		return g.at(r, row)
+		return g.at(r, g.ownRow(in, r.rows, slots, slot, id))
 	}
 	add := func(sum, slot *tile.Value, words []*tile.Value) *tile.Value {
 		s := at(slot)

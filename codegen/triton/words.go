@@ -68,8 +68,7 @@ func (g *gen) weightWords(p product, i *tile.Value, words tile.Dim, rows, live *
 	n := p.k / wordCodes
 	at := g.block(rows, live, p.region.width.Size, g.b.DivI(i, wordCodes), words, n)
 	blocks := func() *region { return g.blocks(at, p.w.Type.Elem.Cols/wordCodes, n) }
-	if key := (carriedWords{p.in, p.region.rows}); g.known(key) {
-		carried := memo(g, key, func() []*tile.Value { return nil })
+	if carried, ok := recall[[]*tile.Value](g, carriedWords{p.in, p.region.rows}); ok {
 		scales := memo(g, [3]any{p.w, "scale", blocks()}, func() *tile.Value { return carried[1] })
 		return weightWords{at, carried[0], scales}
 	}
@@ -104,7 +103,7 @@ func (g *gen) wordCodePair(word *tile.Value, j int) (low, high *tile.Value) {
 	const sign, magnitude, code = -1<<31 | 1<<15, 7<<22 | 7<<6, 15<<16 | 15
 	b := g.b
 	var pair *tile.Value
-	if use, ok := g.target.Ops.Multiply.Get(); ok && use == targets.Works {
+	if g.target.Ops.Multiply.Is(targets.Works) {
 		if j > 1 {
 			word = memo(g, [2]any{word, "upper codes"}, func() *tile.Value { return b.Shr(word, 8) })
 		}
@@ -132,8 +131,8 @@ func (g *gen) shifted(x *tile.Value, by int) *tile.Value {
 // eighths are elements j, j+8, … of a block of a row of x in memory, times the share of the factor, for each j. Quantised
 // ones are read by words of four codes: a code as the top of a float32's bits is its value times 2^-120.
 func (g *gen) eighths(p product, i *tile.Value, words tile.Dim) [wordCodes]*tile.Value {
-	if key := (eighthsKey{p.x, p.xRows}); g.known(key) {
-		return memo(g, key, func() (none [wordCodes]*tile.Value) { return none })
+	if x, ok := recall[[wordCodes]*tile.Value](g, eighthsKey{p.x, p.xRows}); ok {
+		return x
 	}
 	return g.newEighths(p, i, words)
 }
@@ -292,14 +291,11 @@ func (g *gen) scaleByWord(v *ir.Value, blocks *region) *tile.Value {
 // wordsFit reports whether a block of weights can be read by words that are taken apart as a whole.
 func (g *gen) wordsFit(p product, depth int) bool {
 	e := p.w.Type.Elem
-	return e.DType == ir.FP4 && g.subnormals() && e.Cols%wordCodes == 0 && depth%e.Cols == 0 && p.k%depth == 0
+	return g.widens(p.in) && e.Cols%wordCodes == 0 && depth%e.Cols == 0 && p.k%depth == 0
 }
 
 // subnormals reports whether float32 numbers below the normal ones are operands like others.
-func (g *gen) subnormals() bool {
-	use, ok := g.target.Ops.Subnormals.Get()
-	return ok && use == targets.Works
-}
+func (g *gen) subnormals() bool { return g.target.Ops.Subnormals.Is(targets.Works) }
 
 // bytesArrive reports whether programs can be given pointers to bytes.
 func (g *gen) bytesArrive() bool { return !g.target.Launch.BytePointers.Is(false) }

@@ -25,6 +25,8 @@ func TestFP4IsReadByWords(t *testing.T) {
 			words := slices.ContainsFunc(p.Params, func(q *tile.Param) bool { return strings.Contains(q.Doc, "eight codes in a word") })
 			capped := map[bool]int{true: 128}[words && strings.Contains(p.Name, "decode")]
 			require.Equal(t, capped, p.Launch.Registers, p.Name)
+			require.Equal(t, capped, describeKernel(p).Registers, p.Name)
+			require.Equal(t, capped > 0, strings.Contains(torchFunction(p), "maxnreg=128"), p.Name)
 			if !strings.Contains(p.Name, "experts") || !strings.Contains(p.Name, "decode") {
 				continue
 			}

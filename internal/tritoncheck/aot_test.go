@@ -108,3 +108,28 @@ func TestCompileRefuses(t *testing.T) {
 	require.False(t, r.OK)
 	require.Regexp(t, `needs \d+ bytes of shared memory, gfx942 has 65536`, r.Error)
 }
+
+// TestRegistersAreLimited holds that a kernel is compiled for as many registers a thread as its launch names.
+func TestRegistersAreLimited(t *testing.T) {
+	c, err := NewCompiler(t.Context())
+	need(t, err)
+	defer c.Close()
+	dir := t.TempDir()
+	text := strings.Join([]string{
+		"import triton", "import triton.language as tl", "", "", "@triton.jit", "def wide(x, n):",
+		"    i = tl.arange(0, 8192)", "    v = tl.load(x + i)", "    tl.store(x + i, v / tl.sum(v, axis=0))", "",
+	}, "\n")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "wide.py"), []byte(text), 0o644))
+	device, _ := DeviceNamed("sm_90")
+	registers := func(limit int) int {
+		k := &Kernel{Name: "wide", File: "wide.py", Warps: 4, Stages: 1, Registers: limit, Params: []Param{
+			{Name: "x", Kind: "pointer", DType: "f32", Access: "inout"}, {Name: "n", Kind: "scalar", DType: "i32"},
+		}}
+		r, err := c.Compile(t.Context(), &Manifest{Dir: dir}, k, device)
+		require.NoError(t, err)
+		require.True(t, r.OK, r.Error)
+		return r.Registers
+	}
+	require.Greater(t, registers(0), 40)
+	require.LessOrEqual(t, registers(40), 40)
+}
